@@ -1,0 +1,66 @@
+# BrokerLab: two commands matter, `make lab` and `make test`; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+UV     := $(VENV)-lock/bin/uv
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab env dev test check notebooks bench lock clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+lab: $(VENV)/ready ## open the course in JupyterLab (ARGS=--no-browser for a server)
+	@$(BIN)/brokerlab prefetch
+	cd notebooks && exec jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+env: $(VENV)/ready ## create the environment alone, in .venv
+
+dev: $(VENV)/ready-dev ## the environment with the tools that tests and builds need
+
+test: $(VENV)/ready-dev ## test everything that this machine can run
+	$(BIN)/python tests/run.py $(ARGS)
+
+check: $(VENV)/ready-dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+notebooks: $(VENV)/ready-dev ## build notebooks/ from lessons/ (ARGS="04" for one lesson)
+	$(BIN)/python lessons/build.py $(ARGS)
+
+bench: $(VENV)/ready-dev ## measure beside the alternatives (see benchmarks/README.md)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+lock: ## for maintainers: resolve the dependencies again and lock their hashes
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --extra install --extra test pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## remove the environment (the cache and running labs stay: see `brokerlab stop --all`)
+	rm -rf $(VENV) $(VENV)-lock
+
+define need_python
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "BrokerLab needs Python 3.11 or newer and found $$($(PYTHON) --version 2>&1): install one, then call make with PYTHON=python3.x."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "This Python cannot create environments: run 'apt install python3-venv' (as root), then call make again."; exit 1; }
+endef
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(need_python)
+	@test -x $(BIN)/pip || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing the locked packages (about 250 MB on disk the first time) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,99 @@
+"""The environment variables, read and checked in one place.
+
+Every other module asks here; none reads ``os.environ`` for a setting of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from brokerlab.errors import SettingError
+
+RUNTIMES = ("auto", "local")
+
+VARIABLES = {
+    "BROKERLAB_HOME": "folder of the runtime state: one folder a lab with its data, logs and locks",
+    "BROKERLAB_CACHE": "folder of what is fetched or made once: the jars and the class-data archive",
+    "BROKERLAB_RUNTIME": "how nodes run: auto or local (Java processes on this machine)",
+    "BROKERLAB_LINGER": "seconds that a lab outlives its last notebook (default 60)",
+    "BROKERLAB_MIRROR": "address of a Maven repository to fetch the jars from instead of Maven Central",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment asks for.
+
+    Attributes
+    ----------
+    home, cache : pathlib.Path
+        Absolute folders; they need not exist yet.
+    runtime : str
+        One of `RUNTIMES`.
+    linger : float
+        Seconds.
+    mirror : str or None
+        Base address of a Maven repository, without a trailing slash.
+    """
+
+    home: Path
+    cache: Path
+    runtime: str
+    linger: float
+    mirror: str | None
+
+
+def read(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    SettingError
+        A variable has a value that cannot be used; the sentence names it and the values that can.
+    """
+    env = os.environ if environ is None else environ
+
+    def folder(name: str, default: Path) -> Path:
+        value = env.get(name, "")
+        if "\n" in value or "\0" in value:
+            raise SettingError(f"{name} holds a line break: set it to the path of one folder.")
+        return Path(value).expanduser().absolute() if value else default
+
+    runtime = env.get("BROKERLAB_RUNTIME") or "auto"
+    if runtime not in RUNTIMES:
+        raise SettingError(
+            f"BROKERLAB_RUNTIME is {runtime!r}, which BrokerLab does not know: set it to one of {', '.join(RUNTIMES)}."
+        )
+    return Settings(
+        home=folder("BROKERLAB_HOME", platformdirs.user_state_path("brokerlab")),
+        cache=folder("BROKERLAB_CACHE", platformdirs.user_cache_path("brokerlab")),
+        runtime=runtime,
+        linger=_seconds(env.get("BROKERLAB_LINGER") or "60"),
+        mirror=_address(env.get("BROKERLAB_MIRROR") or ""),
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 86_400:
+        raise SettingError(
+            f"BROKERLAB_LINGER is {text!r}: set it to a number of seconds from 0 to 86400."
+        )
+    return value
+
+
+def _address(text: str) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise SettingError(
+            f"BROKERLAB_MIRROR is {text!r}: set it to the http:// or https:// address of a Maven repository."
+        )
+    return text.rstrip("/") or None
