@@ -10,7 +10,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass
+class Step:
+    """One step: its mark (``…`` under way, ``✓`` done, ``✗`` failed), its text, its seconds, the fraction done."""
+
+    text: str
+    mark: str = "…"
+    seconds: float | None = None
+    fraction: float | None = None
+
+    def __str__(self) -> str:
+        if self.seconds is not None:
+            return f"{self.mark} {self.text} ({self.seconds:.1f} s)"
+        done = "" if self.fraction is None else f" {self.fraction:.0%}"
+        return f"{self.mark} {self.text}{done}"
 
 
 class Progress:
@@ -20,33 +37,39 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self.steps: list[tuple[str, float | None]] = []
-        self.fraction: float | None = None
+        self.steps: list[Step] = []
 
     def show(self) -> None:
         """Show the steps so far; the last one may be under way."""
 
-    def done(self, text: str, seconds: float) -> None:
-        """Add a step that somebody else did and timed."""
-        self.steps.append((text, seconds))
+    def begin(self, text: str) -> None:
+        """Announce a step."""
+        self.steps.append(Step(text))
+        self.show()
+
+    def advance(self, fraction: float) -> None:
+        """Say how much of the step under way is done, from 0 to 1."""
+        self.steps[-1].fraction = min(1.0, fraction)
+        self.show()
+
+    def end(self, seconds: float | None = None, text: str | None = None, mark: str = "✓") -> None:
+        """Tick off the step under way, perhaps under a better text."""
+        step = self.steps[-1]
+        step.mark, step.seconds, step.fraction = mark, seconds, None
+        step.text = text or step.text
         self.show()
 
     @contextmanager
     def step(self, text: str) -> Iterator[Callable[[float], None]]:
-        """Announce `text`, and tick it off with its time; yields a function that takes the fraction done (0 to 1)."""
+        """Announce `text` and tick it off with its time; yields `advance`."""
         begun = time.monotonic()
-        self.steps.append((text, None))
-        self.fraction = None
-        self.show()
-
-        def advance(fraction: float) -> None:
-            self.fraction = min(1.0, fraction)
-            self.show()
-
-        yield advance
-        self.fraction = None
-        self.steps[-1] = (text, time.monotonic() - begun)
-        self.show()
+        self.begin(text)
+        try:
+            yield self.advance
+        except BaseException:
+            self.end(time.monotonic() - begun, mark="✗")
+            raise
+        self.end(time.monotonic() - begun)
 
 
 class TerminalProgress(Progress):
@@ -59,17 +82,15 @@ class TerminalProgress(Progress):
         self._drawn = ""
 
     def show(self) -> None:
-        text, seconds = self.steps[-1]
-        if seconds is not None:
-            line, end = f"  ✓ {text} ({seconds:.1f} s)", "\n"
-        elif self._redraw:
-            line, end = f"  … {text}{_percent(self.fraction)}", ""
-        else:
+        step = self.steps[-1]
+        under_way = step.mark == "…"
+        if under_way and not self._redraw:
             return
+        line = f"  {step}"
         if line == self._drawn:
             return
         self._drawn = line
-        self.stream.write(("\r\x1b[2K" if self._redraw else "") + line + end)
+        self.stream.write(("\r\x1b[2K" if self._redraw else "") + line + ("" if under_way else "\n"))
         self.stream.flush()
 
 
@@ -84,9 +105,8 @@ class NotebookProgress(Progress):
     def show(self) -> None:
         from IPython.display import display
 
-        under_way = self.steps[-1][1] is None
         now = time.monotonic()
-        if under_way and self.fraction is not None and now - self._shown < 0.1:
+        if self.steps[-1].fraction is not None and now - self._shown < 0.1:
             return
         self._shown = now
         bundle = {"text/plain": self._text(), "text/html": self._html()}
@@ -95,23 +115,12 @@ class NotebookProgress(Progress):
         else:
             self._handle.update(bundle, raw=True)
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
-        for text, seconds in self.steps:
-            if seconds is None:
-                yield "…", f"{text}{_percent(self.fraction)}"
-            else:
-                yield "✓", f"{text} ({seconds:.1f} s)"
-
     def _text(self) -> str:
-        return "\n".join(f"{mark} {line}" for mark, line in self._lines())
+        return "\n".join(map(str, self.steps))
 
     def _html(self) -> str:
-        rows = "".join(f"<div>{mark} {html.escape(line)}</div>" for mark, line in self._lines())
+        rows = "".join(f"<div>{html.escape(str(step))}</div>" for step in self.steps)
         return f'<div style="line-height:1.5;font-variant-numeric:tabular-nums">{rows}</div>'
-
-
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f" {fraction:.0%}"
 
 
 def in_notebook_or_terminal() -> Progress:

@@ -1,0 +1,14 @@
+"""Kafka's jars, the Java runtime and the class-data archive: fetched, verified, ready to run."""
+
+from brokerlab.distribution.installation import installed, prefetch, prefetch_2018
+from brokerlab.distribution.jars import KAFKA_VERSION
+from brokerlab.distribution.java import Distribution, java_environment
+
+__all__ = [
+    "KAFKA_VERSION",
+    "Distribution",
+    "installed",
+    "java_environment",
+    "prefetch",
+    "prefetch_2018",
+]

@@ -1,0 +1,74 @@
+"""Files of the cache: written whole or not at all, and the operating system's refusals in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from brokerlab.errors import ResourceError
+
+PARTIAL = ".part"
+
+
+@contextmanager
+def scratch_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write and then rename; nothing stays there afterwards."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a killed process left; for the holder of the cache's lock only."""
+    for partial in folder.rglob(f".*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(cache: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into the cache into a sentence.
+
+    Raises
+    ------
+    ResourceError
+        The disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as refusal:
+        if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(
+                f"The disk of {cache} is full: free some space, or set BROKERLAB_CACHE to a folder "
+                "on another disk, and try again (what was fetched is kept)."
+            ) from refusal
+        if refusal.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise ResourceError(
+                f"The cache folder {cache} cannot be written ({refusal.strerror}): set "
+                "BROKERLAB_CACHE to a folder of yours, or have its owner run `brokerlab prefetch`."
+            ) from refusal
+        raise
+
+
+def require_space(cache: Path, needed: int) -> None:
+    """Refuse early when the disk of the cache lacks `needed` bytes.
+
+    Raises
+    ------
+    ResourceError
+        With both figures.
+    """
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ResourceError(
+            f"The cache needs {needed / 1e6:.0f} MB more and the disk of {cache} has "
+            f"{free / 1e6:.0f} MB free: free some space, or set BROKERLAB_CACHE to a folder on "
+            "another disk."
+        )

@@ -1,0 +1,179 @@
+"""What is in the cache, and how it gets there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from brokerlab.distribution.archive import ROUGH_SIZE, archive_path, make_archive
+from brokerlab.distribution.fetch import fetch
+from brokerlab.distribution.files import remove_partial_files, require_space, writing
+from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, Jar, locked
+from brokerlab.distribution.java import JAVA, Distribution
+from brokerlab.errors import DownloadError, NotFetchedError, ResourceError, SettingError
+from brokerlab.progress import Progress
+from brokerlab.settings import Settings
+
+LOCK_SECONDS = 600.0
+
+
+def installed(settings: Settings, verify: bool = False) -> Distribution:
+    """Return what is in the cache, without the network and without writing.
+
+    Parameters
+    ----------
+    settings : Settings
+        Says where the cache is.
+    verify : bool
+        Hash every jar first, instead of comparing sizes alone.
+
+    Raises
+    ------
+    NotFetchedError
+        A jar is missing, or is not the locked one.
+    """
+    jars = locked("kafka")
+    unfit = _unfit(settings, jars, verify=verify)
+    if unfit:
+        raise NotFetchedError(
+            f"{len(unfit)} of Kafka's {len(jars)} jars are missing or damaged in {settings.cache} "
+            f"({unfit[0].name} is one): run `brokerlab prefetch` once, with a network."
+        )
+    return _kafka(settings)
+
+
+def prefetch(settings: Settings, progress: Progress) -> Distribution:
+    """Fetch the jars that are missing or damaged, and make the class-data archive if there is none.
+
+    With a full cache it only hashes the jars, and neither writes nor uses the network.
+
+    Raises
+    ------
+    DownloadError
+        A jar could not be fetched.
+    ResourceError
+        The disk is full or the cache cannot be written.
+    """
+    jars = locked("kafka")
+    if not _unfit(settings, jars, verify=True) and _kafka(settings).archive:
+        return _kafka(settings)
+    try:
+        with _cache_lock(settings, progress):
+            _fetch_unfit(settings, jars, progress, room=ROUGH_SIZE)
+            _make_archive(settings, progress)
+    except ResourceError:
+        if _unfit(settings, jars, verify=False):
+            raise
+        progress.done("No class-data archive, as the cache takes no more: starts are slower", 0.0)
+    return _kafka(settings)
+
+
+def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
+    """Fetch what the topics tool of Kafka 2.8.2 needs: three jars more than `prefetch`.
+
+    Its own jars stand on the class path in place of those of the newer Kafka.
+
+    Raises
+    ------
+    DownloadError
+        A jar could not be fetched.
+    ResourceError
+        The disk is full or the cache cannot be written.
+    """
+    shared = [jar for jar in locked("kafka") if not jar.coordinate.startswith("org.apache.kafka:")]
+    jars = [*locked("2018"), *shared]
+    if _unfit(settings, jars, verify=False):
+        with _cache_lock(settings, progress):
+            _fetch_unfit(settings, jars, progress)
+    return Distribution(KAFKA_VERSION_2018, JAVA, _paths(settings, jars), None)
+
+
+def _repository(settings: Settings) -> Path:
+    return settings.cache / "maven"
+
+
+def _paths(settings: Settings, jars: Sequence[Jar]) -> tuple[Path, ...]:
+    if os.pathsep in str(settings.cache):
+        raise SettingError(
+            f"BROKERLAB_CACHE is {str(settings.cache)!r}, and Java cannot take a path with "
+            f"{os.pathsep!r} in it: choose another folder."
+        )
+    return tuple(_repository(settings) / jar.path for jar in jars)
+
+
+def _unfit(settings: Settings, jars: Sequence[Jar], *, verify: bool) -> list[Jar]:
+    return [
+        jar
+        for jar, path in zip(jars, _paths(settings, jars), strict=True)
+        if not jar.is_whole(path, verify=verify)
+    ]
+
+
+def _kafka(settings: Settings) -> Distribution:
+    jars = _paths(settings, locked("kafka"))
+    archive = archive_path(settings.cache / "archive", jars)
+    return Distribution(KAFKA_VERSION, JAVA, jars, archive if archive.exists() else None)
+
+
+def _fetch_unfit(
+    settings: Settings, jars: Sequence[Jar], progress: Progress, room: int = 0
+) -> None:
+    unfit = _unfit(settings, jars, verify=True)
+    if not unfit:
+        return
+    size = sum(jar.size for jar in unfit)
+    require_space(settings.cache, size + room)
+    with progress.step(f"Fetching {size / 1e6:.0f} MB of jars") as advance:
+        fetch(unfit, _repository(settings), settings.mirror, advance)
+
+
+def _make_archive(settings: Settings, progress: Progress) -> None:
+    distribution = _kafka(settings)
+    if distribution.archive:
+        return
+    target = archive_path(settings.cache / "archive", distribution.jars)
+    with progress.step("Making the class-data archive"), writing(settings.cache):
+        made = make_archive(target, distribution.jars)
+    if not made:
+        progress.done("No class-data archive, as Java could not make it: starts are slower", 0.0)
+
+
+@contextmanager
+def _cache_lock(settings: Settings, progress: Progress) -> Iterator[None]:
+    """Hold the cache's lock; while another process has it, say which."""
+    note = settings.cache / "prefetch.owner"
+    lock = FileLock(settings.cache / "prefetch.lock")
+    with writing(settings.cache):
+        settings.cache.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _wait_for_lock(lock, note, progress)
+    try:
+        with writing(settings.cache):
+            note.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+            remove_partial_files(settings.cache)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _wait_for_lock(lock: FileLock, note: Path, progress: Progress) -> None:
+    try:
+        owner = note.read_text("utf-8")
+    except OSError:
+        owner = "another process"
+    with progress.step(f"Waiting for {owner}, which is filling the same cache"):
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise DownloadError(
+                f"{owner} has been filling {lock.lock_file} for more than "
+                f"{LOCK_SECONDS / 60:.0f} minutes: end it, and try again."
+            ) from None

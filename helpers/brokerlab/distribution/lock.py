@@ -1,0 +1,107 @@
+"""Write the lock of the jars again: ``python -m brokerlab.distribution.lock``.
+
+For maintainers. The roots are resolved with jgo; what no lesson can load is left out, each with its
+reason; size and SHA-256 are taken from the jars themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jgo.maven import MavenContext
+
+from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, LOCK, Jar, write_lock
+
+ROOTS = {
+    "kafka": (
+        f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+        f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
+        "org.slf4j:slf4j-reload4j:1.7.36",
+        # slf4j-reload4j alone would bring 1.2.19; Kafka's own release carries this one.
+        "ch.qos.reload4j:reload4j:1.2.25",
+    ),
+    # The tool alone: everything else that it loads is in the first group.
+    "2018": (
+        f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION_2018}",
+        f"org.apache.kafka:kafka-clients:{KAFKA_VERSION_2018}",
+        f"org.apache.kafka:kafka-raft:{KAFKA_VERSION_2018}",
+    ),
+}
+
+DEPENDENCIES_FOLLOWED = {"kafka"}
+
+LEFT_OUT = {
+    "org.apache.kafka:connect-runtime": "only kafka-tools' connect-plugin-path uses it; Connect is a group of its own",
+    "com.fasterxml.jackson.jaxrs:jackson-jaxrs-json-provider": "the REST interface of Connect",
+    "org.scala-lang:scala-reflect": "scala-logging needs it while compiling only",
+    "org.scala-lang.modules:scala-collection-compat_2.13": "empty for Scala 2.13",
+    "com.fasterxml.jackson.module:jackson-module-scala_2.13": "no class of Kafka refers to it",
+    "com.fasterxml.jackson.datatype:jackson-datatype-jdk8": "no class of Kafka refers to it",
+    "com.github.ben-manes.caffeine:caffeine": "the index cache of tiered storage",
+    "org.bitbucket.b_c:jose4j": "OAUTHBEARER tokens",
+    "io.netty:netty-handler": "ZooKeeper over TLS",
+    "io.netty:netty-transport-native-epoll": "ZooKeeper over TLS",
+    "org.apache.yetus:audience-annotations": "annotations that nothing reads while running",
+    "commons-io:commons-io": "ZooKeeper's oracle quorum of two servers",
+    "commons-beanutils:commons-beanutils": "commons-validator's XML rules; Kafka uses its address check",
+    "commons-digester:commons-digester": "commons-validator's XML rules",
+    "commons-logging:commons-logging": "commons-validator's XML rules",
+    "commons-collections:commons-collections": "commons-validator's XML rules",
+}
+
+SPDX = (
+    ("apache", "Apache-2.0"),
+    ("bsd 2-clause", "BSD-2-Clause"),
+    ("bsd-2-clause", "BSD-2-Clause"),
+    ("bsd", "BSD-2-Clause"),
+    ("mit", "MIT"),
+)
+
+
+def resolve(context: Any, group: str) -> Iterator[Jar]:
+    """Resolve one group of roots into locked jars, in class path order."""
+    excluded = [context.project(*name.split(":")) for name in LEFT_OUT]
+    roots = [context.create_dependency(root, exclusions=excluded) for root in ROOTS[group]]
+    resolved, followed = context.resolver.resolve(roots)
+    if group in DEPENDENCIES_FOLLOWED:
+        resolved = [*resolved, *followed]
+    for dependency in resolved:
+        content = dependency.artifact.resolve().read_bytes()
+        yield Jar(
+            group=group,
+            coordinate=f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}",
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            licence=licence(context, dependency.artifact.component.pom()),
+        )
+
+
+def licence(context: Any, pom: Any) -> str:
+    """Return the SPDX name of the licence that a project or the nearest parent of it states."""
+    while pom is not None:
+        names = [element.text.strip().lower() for element in pom.elements("licenses/license/name")]
+        if names:
+            return " OR ".join(
+                dict.fromkeys(next(spdx for word, spdx in SPDX if word in name) for name in names)
+            )
+        pom = context.pom_parent(pom)
+    raise ValueError("no licence stated")
+
+
+def main() -> None:
+    """Resolve every group and write the lock."""
+    with tempfile.TemporaryDirectory() as staging:
+        context = MavenContext(repo_cache=Path(staging))
+        jars = [jar for group in ROOTS for jar in resolve(context, group)]
+    write_lock(LOCK, jars)
+    for group in ROOTS:
+        sizes = [jar.size for jar in jars if jar.group == group]
+        print(f"{group}: {len(sizes)} jars, {sum(sizes) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

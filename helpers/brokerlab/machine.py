@@ -1,0 +1,136 @@
+"""What this machine can give a lab: memory, disk, folders that can be used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+
+from brokerlab.errors import BrokerLabError, ResourceError
+
+MB = 1_000_000
+# Measured resident memory, rounded up, with room for what a lesson adds.
+ZOOKEEPER_MEMORY = 90 * MB
+BROKER_MEMORY = 180 * MB
+LAB_DISK = 300 * MB
+
+
+def check_platform() -> None:
+    """Refuse a system on which the lab is not proven.
+
+    Raises
+    ------
+    BrokerLabError
+        On native Windows.
+    """
+    if sys.platform == "win32":
+        raise BrokerLabError(
+            "Kafka on native Windows cannot delete a topic without stopping the broker: open this course in WSL2, where it runs as on Linux."
+        )
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that may still be used: the machine's, or what its control group leaves."""
+    free = psutil.virtual_memory().available
+    for limit, usage, statistics, cache_key in _cgroup_files():
+        try:
+            allowed = int(limit.read_text())
+            used = int(usage.read_text())
+            counts = dict(line.split() for line in statistics.read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        # The page cache counts as used and is given back when it is needed.
+        free = min(free, allowed - used + int(counts.get(cache_key, 0)))
+    return max(0, free)
+
+
+def _cgroup_files() -> list[tuple[Path, Path, Path, str]]:
+    root = Path("/sys/fs/cgroup")
+    found = []
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base = root / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        # A limit on any level above counts too.
+        folder = base / path.lstrip("/")
+        for level in [folder, *folder.parents]:
+            found.append((level / names[0], level / names[1], level / "memory.stat", names[2]))
+            if level == base:
+                break
+    return found
+
+
+def needed_memory(brokers: int) -> int:
+    """Return the bytes of memory that ZooKeeper and this many brokers need."""
+    return ZOOKEEPER_MEMORY + brokers * BROKER_MEMORY
+
+
+def check_memory(brokers: int, available: int | None = None) -> None:
+    """Make sure that ZooKeeper and this many brokers fit into memory.
+
+    Raises
+    ------
+    ResourceError
+        They do not; the sentence offers what fits.
+    """
+    free = available_memory() if available is None else available
+    if needed_memory(brokers) <= free:
+        return
+    shortage = (
+        f"{brokers} broker{'s' if brokers > 1 else ''} and ZooKeeper need {needed_memory(brokers) // MB} MB of memory "
+        f"and {free // MB} MB are free"
+    )
+    fitting = max((n for n in range(1, brokers) if needed_memory(n) <= free), default=0)
+    if fitting:
+        raise ResourceError(
+            f"{shortage}: close other programs, or take a smaller lab with brokerlab.start(brokers={fitting})."
+        )
+    raise ResourceError(f"{shortage}: close other programs, then start again.")
+
+
+def make_private_folder(folder: Path, setting: str) -> None:
+    """Create a folder that only its owner can enter.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be created or written; the sentence names the setting that moves it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ResourceError(
+            f"The folder {folder} cannot be used ({error.strerror}): set {setting} to a folder that you may write."
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ResourceError(
+            f"The folder {folder} cannot be written: set {setting} to a folder that you may write."
+        )
+
+
+def check_disk(folder: Path, needed: int, setting: str) -> None:
+    """Make sure that a file system has room.
+
+    Raises
+    ------
+    ResourceError
+        Less than `needed` bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourceError(
+            f"{folder} has {free // MB} MB of free disk and the lab needs {needed // MB} MB: free some, or set {setting} to another disk."
+        )

@@ -1,0 +1,164 @@
+"""Questions to the cluster in its own protocols.
+
+Whether a node is *usable* is decided by its answers alone: never by a log line, an open port or a pause.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from brokerlab.topology import HOST
+
+_SILENT = logging.getLogger("brokerlab.clients")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+def four_letter(port: int, command: str, timeout: float = 1.0) -> str | None:
+    """Send ZooKeeper a four-letter command; return its answer, or None when there is none.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds.
+    """
+    try:
+        with socket.create_connection((HOST, port), timeout=timeout) as connection:
+            if connection.getsockname() == connection.getpeername():
+                return None
+            connection.sendall(command.encode())
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    except OSError:
+        return None
+    return answer.decode("utf-8", "replace") or None
+
+
+def zookeeper_serves(port: int) -> bool:
+    """Whether ZooKeeper on this port answers that it is serving."""
+    return "Mode:" in (four_letter(port, "srvr") or "")
+
+
+def registered_brokers(zookeeper_port: int) -> frozenset[int] | None:
+    """Return the ids of the brokers that hold their ephemeral znode, or None when ZooKeeper is silent."""
+    answer = four_letter(zookeeper_port, "dump")
+    if answer is None:
+        return None
+    return frozenset(int(number) for number in re.findall(r"/brokers/ids/(\d+)\b", answer))
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition as the brokers describe it; `leader` is None while it has none."""
+
+    topic: str
+    id: int
+    leader: int | None
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the brokers say of the cluster: who is in it, who is controller, every partition."""
+
+    cluster_id: str | None
+    brokers: frozenset[int]
+    controller: int | None
+    partitions: tuple[Partition, ...]
+
+
+class KafkaProbe:
+    """Asks the brokers, with clients that are kept.
+
+    It asks by metadata request and by consumer only. The admin client's requests to a chosen broker
+    (``describe_cluster``, ``list_consumer_group_offsets``) can abort the whole process, with an assertion
+    in librdkafka, while brokers of a ZooKeeper-mode cluster come and go.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._settings = {
+            "bootstrap.servers": bootstrap_servers,
+            # Short, so that a frozen broker is given up soon and another is asked.
+            "socket.timeout.ms": 2000,
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 200,
+            "topic.metadata.refresh.interval.ms": -1,
+            "log_level": 0,
+        }
+
+    @cached_property
+    def _admin(self) -> Any:
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient(self._settings, logger=_SILENT)
+
+    @cached_property
+    def _member(self) -> Any:
+        from confluent_kafka import Consumer
+
+        group = {"group.id": "brokerlab-ready", "enable.auto.commit": False}
+        return Consumer({**self._settings, **group}, logger=_SILENT)
+
+    def metadata(self, timeout: float = 1.0) -> Metadata | None:
+        """Return the cluster's metadata, or None when no broker answered in `timeout` seconds."""
+        from confluent_kafka import KafkaException
+
+        try:
+            answer: Any = self._admin.list_topics(timeout=timeout)
+        except KafkaException:
+            return None
+        partitions = tuple(
+            Partition(
+                topic=name,
+                id=number,
+                leader=_known(partition.leader),
+                replicas=tuple(partition.replicas),
+                isr=tuple(partition.isrs),
+            )
+            for name, topic in sorted(answer.topics.items())
+            for number, partition in sorted(topic.partitions.items())
+        )
+        return Metadata(
+            cluster_id=answer.cluster_id,
+            brokers=frozenset(answer.brokers),
+            controller=_known(answer.controller_id),
+            partitions=partitions,
+        )
+
+    def coordinator_answers(self, timeout: float = 1.0) -> bool:
+        """Whether a group coordinator answers; asking makes Kafka create its offsets topic."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            self._member.committed([TopicPartition("brokerlab-ready", 0)], timeout=timeout)
+        except KafkaException:
+            return False
+        return True
+
+    def delete_topics(self, names: Iterable[str], timeout: float = 5.0) -> None:
+        """Ask for the deletion of topics; those that do not exist are passed over.
+
+        Deleting is not done when this returns: the cluster carries it out afterwards.
+        """
+        from confluent_kafka import KafkaException
+
+        wanted = list(names)
+        if not wanted:
+            return
+        for future in self._admin.delete_topics(wanted, operation_timeout=timeout).values():
+            try:
+                future.result(timeout + 1)
+            except (KafkaException, TimeoutError):
+                # Not there, or not yet: whoever asked looks at the topics and asks again.
+                continue
+
+
+def _known(broker_id: int | None) -> int | None:
+    return broker_id if broker_id is not None and broker_id >= 0 else None
+

@@ -1,0 +1,78 @@
+"""A node as a Java process on this machine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+from brokerlab.distribution import Distribution, java_environment
+from brokerlab.processes import Identity, spawn_tied
+from brokerlab.runtimes import RunningNode
+from brokerlab.topology import NODE_LOG4J, NodeSpec
+
+MAIN_CLASSES = {
+    "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "broker": "kafka.Kafka",
+}
+HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
+
+
+class LocalNode:
+    """A Java process that was started by `LocalRuntime`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        identity = Identity.of(process.pid)
+        # A process that died at once has no birth to read any more; it is simply not alive.
+        self.identity = identity or Identity(process.pid, "gone")
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        # Popen checks that it has not been reaped, so no stranger with the same pid is ever met.
+        self._process.send_signal(number)
+
+
+class LocalRuntime:
+    """Starts ZooKeeper and brokers as Java processes, straight from the jars."""
+
+    name = "local"
+
+    def __init__(self, distribution: Distribution) -> None:
+        self._distribution = distribution
+
+    def start(self, node: NodeSpec, folder: Path) -> RunningNode:
+        for name in ("data", "tmp"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / node.properties_file).write_text(node.properties, encoding="ascii")
+        (folder / "log4j.properties").write_text(NODE_LOG4J, encoding="ascii")
+        heap, initial = HEAPS[node.role]
+        # The files' names are relative to the node's folder, which may hold any character.
+        argv = self._distribution.command(
+            MAIN_CLASSES[node.role],
+            node.properties_file,
+            heap=heap,
+            initial_heap=initial,
+            properties={
+                "log4j.configuration": "file:log4j.properties",
+                "java.io.tmpdir": str(folder / "tmp"),
+                "zookeeper.sasl.client": "false",
+            },
+        )
+        with (folder / "node.log").open("ab") as log:
+            process = spawn_tied(argv, cwd=folder, env=java_environment(), stdout=log)
+        return LocalNode(process)

@@ -1,0 +1,566 @@
+"""The one detached process that owns a lab's nodes.
+
+A notebook's kernel is interrupted, restarted and killed by Jupyter together with its children, so it
+cannot own a broker. The supervisor can: it lives in a session of its own, starts and stops the nodes,
+and holds them as long as any process has a lease on the lab. When the last lease has been gone for
+`linger` seconds it stops the brokers, then ZooKeeper, then itself. If it is killed, the system kills its
+nodes with it.
+
+It listens on a socket in the lab's private folder. A request is one line of JSON, ``{"op": ..., ...}``;
+the answer is a line for each step, ``{"begin": text}`` and ``{"end": text, "seconds": s}``, and a last
+line, ``{"ok": value}`` or ``{"error": kind, "message": sentence}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brokerlab import distribution, machine, probes, settings, topology
+from brokerlab.errors import (
+    BrokerLabError,
+    LabBusyError,
+    NodeFailedError,
+    NoLabError,
+    SettingError,
+)
+from brokerlab.labfolder import LabFolder
+from brokerlab.processes import Identity
+from brokerlab.runtimes import RunningNode, Runtime
+from brokerlab.runtimes.local import LocalRuntime
+from brokerlab.topology import NodeSpec, Ports
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+LAB_STOP_SECONDS = 4.0
+POLL_SECONDS = 0.02
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Node:
+    """A node of the lab: what it is, the process that runs it now (if any), and how it stands."""
+
+    spec: NodeSpec
+    running: RunningNode | None = None
+    state: str = "new"
+
+    def to_dict(self) -> dict[str, Any]:
+        identity = self.running.identity if self.running and self.running.alive() else None
+        return {
+            "name": self.spec.name,
+            "role": self.spec.role,
+            "id": self.spec.id,
+            "port": self.spec.port,
+            "pid": identity.pid if identity else None,
+            "born": identity.born if identity else None,
+            "state": self.state,
+        }
+
+    @property
+    def up(self) -> bool:
+        return self.state == "running"
+
+
+class Steps:
+    """Tells the asking client what is being done, with times."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        begun = time.monotonic()
+        self._send({"begin": text})
+        yield
+        self._send({"end": text, "seconds": time.monotonic() - begun})
+
+
+class Supervisor:
+    """Owns the nodes of one lab."""
+
+    def __init__(self, folder: LabFolder, asked: settings.Settings) -> None:
+        self.folder = folder
+        self.settings = asked
+        self.nodes: dict[str, Node] = {}
+        self.state = "new"
+        self.kept = False
+        self._started_with = 0
+        self._ports: Ports | None = None
+        self._overrides: dict[str, dict[str, str]] = {"zookeeper": {}, "broker": {}}
+        self._runtime: Runtime | None = None
+        self._probe: probes.KafkaProbe | None = None
+        self._cluster_id: str | None = None
+        self._control = folder.socket_address()
+        self._changing = asyncio.Lock()
+        self._finished = asyncio.Event()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until the lab is stopped or nobody has needed it for a while."""
+        await self._sweep()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._finished.set)
+        self._control.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, self._control)
+        self._control.chmod(0o600)
+        self._write_state()
+        watch = asyncio.create_task(self._watch())
+        await self._finished.wait()
+        watch.cancel()
+        async with self._changing:
+            await self._stop_nodes()
+        server.close()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=2)
+        self.folder.clear()
+
+    async def _sweep(self) -> None:
+        """End what a supervisor that died left behind: its own nodes only, by identity."""
+        left = self.folder.read_state() or {}
+        orphans = [
+            Identity(node["pid"], node["born"]) for node in left.get("nodes", ()) if node.get("pid")
+        ]
+        for orphan in orphans:
+            if orphan.send(signal.SIGKILL):
+                log.warning("ended a node left behind: pid %d", orphan.pid)
+        await _until(_all_gone(orphans), 5, "the nodes left behind to end")
+        self.folder.clear()
+        self.folder.clear_nodes()
+
+    async def _watch(self) -> None:
+        """Notice nodes that die, and the time when nobody needs the lab any more."""
+        unused_since: float | None = None
+        while True:
+            await asyncio.sleep(0.25)
+            for node in self.nodes.values():
+                if node.state in ("running", "paused") and node.running and not node.running.alive():
+                    log.warning("%s died: %s", node.spec.name, self._cause(node))
+                    node.state = "died"
+                    self._write_state()
+            if self.kept or self._changing.locked() or self.folder.lease_holders():
+                unused_since = None
+            elif unused_since is None:
+                unused_since = time.monotonic()
+            elif time.monotonic() - unused_since >= self.settings.linger:
+                log.info("nobody has used the lab for %s s", self.settings.linger)
+                self._finished.set()
+
+    # -- requests ------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def send(message: dict[str, Any]) -> None:
+            # The client may have been interrupted; what it asked for is finished all the same.
+            with contextlib.suppress(ConnectionError, RuntimeError):
+                writer.write(json.dumps(message).encode() + b"\n")
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+        try:
+            # Who only wants to know whether anybody listens connects and asks nothing.
+            if line := await reader.readline():
+                send({"ok": await self._answer(json.loads(line), Steps(send))})
+        except BrokerLabError as error:
+            send({"error": type(error).__name__, "message": str(error)})
+        except Exception as error:
+            log.exception("a request failed")
+            send(
+                {
+                    "error": "BrokerLabError",
+                    "message": f"The supervisor failed ({error!r}): see {self.folder.log}, then run `brokerlab stop`.",
+                }
+            )
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+            writer.close()
+
+    async def _answer(self, request: dict[str, Any], steps: Steps) -> Any:
+        op = request.pop("op")
+        if op == "status":
+            return await self._status()
+        if self._finished.is_set():
+            raise LabBusyError("The lab is stopping: wait a moment, then start it again.")
+        if op == "stop":
+            self._finished.set()
+            return None
+        changes: dict[str, Callable[..., Awaitable[Any]]] = {
+            "up": self._up,
+            "node": self._node,
+            "add_broker": self._add_broker,
+        }
+        async with self._changing:
+            return await changes[op](steps, **request)
+
+    async def _status(self) -> dict[str, Any]:
+        status = self._state() | {"leases": self._leases()}
+        if self.state == "usable" and not await self._answers():
+            status["state"] = "degraded"
+        return status
+
+    async def _answers(self) -> bool:
+        """Whether every node is up and the cluster itself says so."""
+        ids = {node.spec.id for node in self.nodes.values() if node.spec.role == "broker"}
+        return all(node.up for node in self.nodes.values()) and await self._registered() == ids
+
+    def _leases(self) -> list[dict[str, Any]]:
+        kept = [{"pid": None, "what": "kept until `brokerlab stop`"}] if self.kept else []
+        return kept + self.folder.lease_holders()
+
+    def _state(self) -> dict[str, Any]:
+        brokers = [n.spec for n in self.nodes.values() if n.spec.role == "broker"]
+        own = Identity.of(os.getpid())
+        return {
+            "schema": 1,
+            "lab": self.folder.name,
+            "runtime": self._runtime.name if self._runtime else self.settings.runtime,
+            "state": self.state,
+            "cluster_id": self._cluster_id,
+            "bootstrap_servers": ",".join(f"{topology.HOST}:{spec.port}" for spec in brokers),
+            "zookeeper_connect": f"{topology.HOST}:{self._ports.zookeeper}" if self._ports else "",
+            "nodes": [node.to_dict() for node in self.nodes.values()],
+            "supervisor": own.to_dict() if own else None,
+            "control": str(self._control),
+            "kept": self.kept,
+        }
+
+    def _write_state(self) -> None:
+        with contextlib.suppress(OSError):
+            self.folder.write_state(self._state())
+
+    # -- starting ------------------------------------------------------------------------------------
+
+    async def _up(
+        self,
+        steps: Steps,
+        brokers: int | None = None,
+        keep: bool = False,
+        overrides: dict[str, dict[str, str]] | None = None,
+    ) -> dict[str, Any]:
+        """Start the lab, or say what already runs."""
+        self.kept = self.kept or keep
+        overrides = overrides or {}
+        if self.state != "new":
+            self._check_same(brokers, overrides)
+            return await self._status() | {"attached": True}
+        try:
+            await self._start_lab(steps, brokers or 3, overrides)
+        except BaseException:
+            # Half a lab is of no use to anybody: take it all down, and let the next start begin afresh.
+            self._finished.set()
+            raise
+        return await self._status() | {"attached": False}
+
+    def _check_same(self, brokers: int | None, overrides: dict[str, dict[str, str]]) -> None:
+        have = sum(node.spec.role == "broker" for node in self.nodes.values())
+        if brokers is not None and brokers > have:
+            raise SettingError(
+                f"The lab {self.folder.name!r} already runs with {have} broker{'s' if have > 1 else ''} and {brokers} were asked for: "
+                "take it with brokerlab.attach() and call lab.add_broker(), or stop it (`brokerlab stop`) and start again."
+            )
+        for role, wanted in overrides.items():
+            if any(self._overrides[role].get(key) != value for key, value in wanted.items()):
+                raise SettingError(
+                    f"The lab {self.folder.name!r} already runs with other {role} properties: stop it (`brokerlab stop`), then start again."
+                )
+
+    async def _start_lab(
+        self, steps: Steps, brokers: int, overrides: dict[str, dict[str, str]]
+    ) -> None:
+        self.state = "starting"
+        self._started_with = brokers
+        self._overrides.update(overrides)
+        machine.check_memory(brokers)
+        machine.check_disk(self.folder.path, machine.LAB_DISK, "BROKERLAB_HOME")
+        self._runtime = LocalRuntime(
+            await asyncio.to_thread(distribution.installed, self.settings, verify=True)
+        )
+        try:
+            await self._start_nodes(steps, topology.choose_ports(brokers))
+        except NodeFailedError:
+            if not any("Address already in use" in self._log(node) for node in self.nodes.values()):
+                raise
+            # Somebody took a port between our look and the node's bind: once more, elsewhere.
+            await self._stop_nodes()
+            self.folder.clear_nodes()
+            await self._start_nodes(steps, topology.choose_ports(brokers))
+        self.state = "usable"
+        self._write_state()
+
+    async def _start_nodes(self, steps: Steps, ports: Ports) -> None:
+        brokers = self._started_with
+        self._ports = ports
+        self.nodes = {}
+        specs = [topology.zookeeper(ports.zookeeper, self._overrides["zookeeper"])]
+        specs += [self._broker_spec(number) for number in range(1, brokers + 1)]
+        for spec in specs:
+            self.nodes[spec.name] = Node(spec)
+        zookeeper, *others = self.nodes.values()
+        with steps.step(f"ZooKeeper serves on {topology.HOST}:{ports.zookeeper}"):
+            self._launch(zookeeper)
+            await self._until_usable(zookeeper)
+        plural = "broker" if brokers == 1 else "brokers"
+        where = ", ".join(str(node.spec.port) for node in others)
+        with steps.step(f"{brokers} {plural} registered, on {where}"):
+            for node in others:
+                self._launch(node)
+            for node in others:
+                await self._until_usable(node)
+        self._probe = probes.KafkaProbe(self._state()["bootstrap_servers"])
+        with steps.step("a controller is elected and the group coordinator answers"):
+            await self._until_coordinated(self._probe, brokers)
+
+    def _broker_spec(self, number: int) -> NodeSpec:
+        assert self._ports is not None
+        return topology.broker(
+            number,
+            self._ports.of_broker(number),
+            self._ports.zookeeper,
+            self._started_with,
+            self._overrides["broker"],
+        )
+
+    def _launch(self, node: Node) -> None:
+        assert self._runtime is not None
+        topology.check_port_free(node.spec.name, node.spec.port)
+        node.running = self._runtime.start(node.spec, self.folder.node(node.spec.name))
+        node.state = "starting"
+        self._write_state()
+
+    async def _until_usable(self, node: Node) -> None:
+        assert self._ports is not None
+        port = self._ports.zookeeper
+
+        async def usable() -> bool:
+            self._check_alive(node)
+            if node.spec.role == "zookeeper":
+                return await asyncio.to_thread(probes.zookeeper_serves, port)
+            return node.spec.id in await self._registered()
+
+        await _until(usable, START_SECONDS, f"{node.spec.name} to be usable")
+        node.state = "running"
+        self._write_state()
+
+    async def _registered(self) -> frozenset[int]:
+        assert self._ports is not None
+        ids = await asyncio.to_thread(probes.registered_brokers, self._ports.zookeeper)
+        return ids or frozenset()
+
+    async def _until_coordinated(self, probe: probes.KafkaProbe, brokers: int) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        answers = False
+        while not answers:
+            for node in self.nodes.values():
+                self._check_alive(node)
+            if time.monotonic() > deadline:
+                raise NodeFailedError(
+                    f"The brokers run but no group coordinator answered within {START_SECONDS:.0f} s: look at `brokerlab logs broker-1`."
+                )
+            seen = await asyncio.to_thread(probe.metadata)
+            if seen and len(seen.brokers) == brokers and seen.controller is not None:
+                self._cluster_id = seen.cluster_id
+                answers = await asyncio.to_thread(probe.coordinator_answers)
+
+    def _check_alive(self, node: Node) -> None:
+        if node.running is not None and not node.running.alive():
+            node.state = "died"
+            self._write_state()
+            raise NodeFailedError(
+                f"{node.spec.name} died at its start: {self._cause(node)} (`brokerlab logs {node.spec.name}` shows its whole log)."
+            )
+
+    def _log(self, node: Node) -> str:
+        try:
+            return (self.folder.node(node.spec.name) / "node.log").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def _cause(self, node: Node) -> str:
+        return last_error(self._log(node))
+
+    # -- the verbs -----------------------------------------------------------------------------------
+
+    async def _node(self, steps: Steps, name: str, verb: str) -> dict[str, Any]:
+        """Do one thing to one node; the answer has the seconds it took."""
+        node = self.nodes.get(name)
+        if node is None:
+            raise NoLabError(
+                f"The lab has no node {name!r}: it has {', '.join(self.nodes)}."
+            )
+        allowed = {
+            "stop": ("running", "paused"),
+            "kill": ("running", "paused"),
+            "pause": ("running",),
+            "resume": ("paused",),
+            "start": ("stopped", "killed", "died"),
+        }
+        if node.state not in allowed[verb]:
+            possible = [v for v, states in allowed.items() if node.state in states]
+            raise NodeFailedError(
+                f"{name} is {node.state}, so it cannot {verb}: it can {' or '.join(possible)}."
+            )
+        begun = time.monotonic()
+        await getattr(self, f"_{verb}_node")(steps, node)
+        self._write_state()
+        return {"seconds": time.monotonic() - begun, "state": node.state}
+
+    async def _start_node(self, steps: Steps, node: Node) -> None:
+        assert self._ports is not None
+        if node.spec.role == "broker":
+            if not await asyncio.to_thread(probes.zookeeper_serves, self._ports.zookeeper):
+                raise NodeFailedError(
+                    f"{node.spec.name} cannot start while ZooKeeper is down: call lab.zookeeper.start() first."
+                )
+            await self._until_forgotten(steps, node)
+        with steps.step(f"{node.spec.name} starts"):
+            self._launch(node)
+            await self._until_usable(node)
+
+    async def _until_forgotten(self, steps: Steps, node: Node) -> None:
+        """Wait until ZooKeeper has dropped the znode of the broker's former life.
+
+        A broker that finds its own id registered by another session gives up, and a killed broker's
+        session lives on until it expires.
+        """
+
+        async def forgotten() -> bool:
+            return node.spec.id not in await self._registered()
+
+        if not await forgotten():
+            with steps.step(
+                f"ZooKeeper forgets the old session of {node.spec.name} (at most {topology.ZOOKEEPER_SESSION_SECONDS:.0f} s after a kill)"
+            ):
+                limit = topology.ZOOKEEPER_SESSION_SECONDS + 10
+                await _until(forgotten, limit, f"ZooKeeper to forget {node.spec.name}")
+
+    async def _stop_node(self, steps: Steps, node: Node) -> None:
+        await self._end(node, STOP_SECONDS)
+        node.state = "stopped"
+
+    async def _kill_node(self, steps: Steps, node: Node) -> None:
+        await self._end(node, 0)
+        node.state = "killed"
+
+    async def _pause_node(self, steps: Steps, node: Node) -> None:
+        assert node.running is not None
+        node.running.pause()
+        node.state = "paused"
+
+    async def _resume_node(self, steps: Steps, node: Node) -> None:
+        assert node.running is not None
+        node.running.resume()
+        node.state = "running"
+
+    async def _end(self, node: Node, patience: float) -> None:
+        """End a node: politely for `patience` seconds, then as a crash would."""
+        running = node.running
+        if running is None or not running.alive():
+            return
+        # From here on its end is meant, not a death to be noticed.
+        node.state = "ending"
+        gone = _all_gone([running])
+        if patience:
+            running.resume()
+            running.terminate()
+            with contextlib.suppress(NodeFailedError):
+                await _until(gone, patience, f"{node.spec.name} to stop")
+        if running.alive():
+            running.kill()
+            await _until(gone, 5, f"{node.spec.name} to end")
+
+    async def _add_broker(self, steps: Steps) -> dict[str, Any]:
+        """Let one more broker join."""
+        number = 1 + max(node.spec.id or 0 for node in self.nodes.values())
+        if number > topology.MOST_BROKERS:
+            raise SettingError(
+                f"The lab has {topology.MOST_BROKERS} brokers, and that is all it can hold."
+            )
+        machine.check_memory(1)
+        spec = self._broker_spec(number)
+        node = Node(spec)
+        topology.check_port_free(spec.name, spec.port)
+        self.nodes[spec.name] = node
+        try:
+            await self._start_node(steps, node)
+        except BrokerLabError:
+            await self._end(node, 0)
+            del self.nodes[spec.name]
+            self._write_state()
+            raise
+        return node.to_dict()
+
+    async def _stop_nodes(self) -> None:
+        """Stop everything: the brokers first, since they need ZooKeeper to leave in peace."""
+        self.state = "stopping"
+        self._write_state()
+        nodes = list(self.nodes.values())
+        zookeeper_up = any(n.spec.role == "zookeeper" and n.up for n in nodes)
+        brokers = [n for n in nodes if n.spec.role == "broker"]
+        patience = LAB_STOP_SECONDS if zookeeper_up else 0
+        await asyncio.gather(*(self._end(node, patience) for node in brokers))
+        await asyncio.gather(*(self._end(n, 1) for n in nodes if n.spec.role == "zookeeper"))
+
+
+def last_error(text: str) -> str:
+    """Return the last error of a node's log in one line: the exception's message where there is one."""
+    lines = text.splitlines()
+    marks = [i for i, line in enumerate(lines) if " ERROR " in line or " FATAL " in line]
+    if not marks:
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it left no log")
+    error, *after = lines[marks[-1] : marks[-1] + 2]
+    cause = after[0] if after and not after[0].startswith("[") else error.partition("] ")[2]
+    return cause.strip().removesuffix(".")
+
+
+def _all_gone(those: Sequence[RunningNode | Identity]) -> Callable[[], Awaitable[bool]]:
+    async def gone() -> bool:
+        return not any(one.alive() for one in those)
+
+    return gone
+
+
+async def _until(true: Callable[[], Awaitable[bool]], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not await true():
+        if time.monotonic() > deadline:
+            raise NodeFailedError(
+                f"Waited {seconds:.0f} s for {what}, in vain: look at `brokerlab logs` and `brokerlab doctor`."
+            )
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def main(argv: list[str]) -> int:
+    """Run the supervisor of the lab whose home and name are given."""
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    folder = LabFolder(Path(argv[0]), argv[1])
+    descriptor = folder.try_lock("supervisor")
+    if descriptor is None:
+        return 0
+    asyncio.run(_supervise(folder))
+    os.close(descriptor)
+    return 0
+
+
+async def _supervise(folder: LabFolder) -> None:
+    await Supervisor(folder, settings.read()).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,304 @@
+"""What every view stands on: one state, one writer, one worker, errors shown in place.
+
+A subclass sets its own fields, then calls ``super().__init__()``, and says three things: `look` (what is
+there now), `draw` (its picture) and `run` (what a control does).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import anywidget
+import traitlets
+
+from brokerlab.errors import BrokerLabError
+from brokerlab.widgets.scene import Element, to_svg
+from brokerlab.widgets.style import style_sheet
+
+SHORTEST_BETWEEN_UPDATES = 0.15
+"""Seconds: at most about 7 updates a second, however fast things change."""
+
+PULSE = 1.0
+"""Seconds between two signs of life when nothing changes."""
+
+STALE_AFTER = 3.0
+"""Seconds without a new look after which a view says that it no longer knows."""
+
+END_LIMIT = 15.0
+"""Seconds that `LiveView.close` waits for what is under way."""
+
+
+class NotSeenError(BrokerLabError, TimeoutError):
+    """What was waited for did not show in time."""
+
+
+class Seen(Protocol):
+    """What a view looks at: immutable, and it knows when it was taken."""
+
+    @property
+    def taken(self) -> float:
+        """Unix time in seconds."""
+
+
+S = TypeVar("S", bound=Seen)
+Command = dict[str, Any]
+"""What a control sends: ``kind``, and what it is about."""
+
+
+def module(*names: str) -> str:
+    """Join ES modules of this package into one, which imports nothing."""
+    return "\n".join(_resource(name) for name in names)
+
+
+def sheet(*names: str) -> str:
+    """Join style sheets of this package after the one of all marks."""
+    return "\n".join([style_sheet(), *(_resource(name) for name in names)])
+
+
+def _resource(name: str) -> str:
+    return files("brokerlab.widgets").joinpath(name).read_text(encoding="utf-8")
+
+
+class LiveView(anywidget.AnyWidget, Generic[S]):
+    """A view that keeps itself up to date.
+
+    A writer thread, and nobody else, replaces `state` as a whole. Controls only queue a command; a worker
+    thread runs commands one by one and shows in the view how each ended.
+
+    Attributes
+    ----------
+    state : dict
+        All that the browser shows: ``title``, ``view``, ``notice``, ``accepted``, ``ended``.
+    pulse : dict
+        ``n``, and ``age``: seconds since the last look, when the pulse was sent.
+    """
+
+    title: ClassVar[str] = ""
+    _esm = module("base.js", "picture.js")
+    _css = sheet("base.css")
+
+    state = traitlets.Dict().tag(sync=True)
+    pulse = traitlets.Dict().tag(sync=True)
+
+    _shown: ClassVar[dict[str, LiveView[Any]]] = {}
+    _begun = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dirty = threading.Event()
+        self._ended = threading.Event()
+        self._news = threading.Condition()
+        self._commands: queue.Queue[Command | None] = queue.Queue()
+        self._pending: tuple[Command, ...] = ()
+        self._accepted = 0
+        self._notice: dict[str, str] = {"kind": "none", "text": ""}
+        self._ending = ""
+        self._begun = True
+        self._write_once()
+        self.on_msg(self._hear)
+        self._writer = threading.Thread(target=self._write, name=f"{self!r} writer", daemon=True)
+        self._worker = threading.Thread(target=self._work, name=f"{self!r} worker", daemon=True)
+        self._take_over()
+        self._writer.start()
+        self._worker.start()
+
+    # What a subclass says.
+
+    def look(self) -> S:
+        """Return what is there now; called from several threads, so it must be quick and must not change anything."""
+        raise NotImplementedError
+
+    def draw(self, seen: S) -> Element:
+        """Return the picture of `seen`: equal for equal `seen` and `pending`."""
+        raise NotImplementedError
+
+    def view(self, seen: S) -> dict[str, Any]:
+        """Return what the browser gets to show; a view that is more than a picture says it here."""
+        return {"picture": self.draw(seen)}
+
+    def run(self, command: Command) -> str:
+        """Do what a control asks and return how it went in one sentence; may take its time and may raise."""
+        raise BrokerLabError(f"{type(self).__name__} has no control {command['kind']!r}.")
+
+    def describe(self, command: Command) -> str:
+        """Return what is shown while `command` runs."""
+        return f"{command['kind']} …"
+
+    def release(self) -> None:
+        """Let go of what the view holds; the worker calls it last."""
+
+    @property
+    def subject(self) -> str:
+        """What tells two views of one class apart; of each subject only the newest view lives."""
+        return ""
+
+    # What a subclass and a lesson call.
+
+    @property
+    def pending(self) -> tuple[Command, ...]:
+        """Commands that wait or run."""
+        return self._pending
+
+    def touch(self, *_: Any) -> None:
+        """Say that there is something new to look at; fits as a subscriber's callback."""
+        self._dirty.set()
+        with self._news:
+            self._news.notify_all()
+
+    def press(self, kind: str, **details: Any) -> None:
+        """Do what pressing a control in the browser does: queue its command.
+
+        Parameters
+        ----------
+        kind : str
+            The command, for example ``"kill"``.
+        **details : Any
+            What it is about, for example ``node="broker-2"``.
+        """
+        self._accept({"kind": kind, **details})
+
+    def wait_until(self, predicate: Callable[[S], bool], timeout: float, what: str) -> None:
+        """Wait until `predicate` holds for what the view looks at.
+
+        Parameters
+        ----------
+        predicate : callable
+            Takes a look (for a cluster map a `Snapshot`), returns whether it is there.
+        timeout : float
+            Seconds to wait at most.
+        what : str
+            What is waited for, to be read in a sentence: ``"a new leader for photos 0"``.
+
+        Raises
+        ------
+        NotSeenError
+            It did not come in time, or the view was closed meanwhile.
+        """
+        limit = time.monotonic() + timeout
+        while not predicate(self.look()):
+            left = limit - time.monotonic()
+            if left <= 0:
+                raise NotSeenError(f"Waited {timeout:g} s for {what}, and it did not come.{self._hint()}")
+            if self._ended.is_set():
+                raise NotSeenError(f"Waited for {what}, but {self!r} was closed: make a new one and wait again.")
+            with self._news:
+                self._news.wait(min(left, 0.25))
+
+    def _hint(self) -> str:
+        notice = self._notice
+        return f" {notice['text']}" if notice["kind"] == "error" else " Look at the view for what there is instead."
+
+    def still(self) -> str:
+        """Return the picture of now as the text of an SVG."""
+        return to_svg(self.draw(self.look()))
+
+    def close(self) -> None:
+        """End the view: its threads stop, its last picture stays on the page and says that it is over."""
+        if not self._begun:
+            return
+        self._end("closed")
+        limit = time.monotonic() + END_LIMIT
+        for thread in (self._writer, self._worker):
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(max(0.0, limit - time.monotonic()))
+
+    def __repr__(self) -> str:
+        """Return a short text without addresses or times."""
+        return f"<{' '.join(filter(None, [type(self).__name__, self.subject]))}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        return {**data, "image/svg+xml": self.still()}, metadata
+
+    # The threads.
+
+    def _take_over(self) -> None:
+        earlier = LiveView._shown.get(repr(self))
+        LiveView._shown[repr(self)] = self
+        if earlier is not None:
+            earlier._end("a newer one took over")
+
+    def _end(self, why: str) -> None:
+        with self._news:
+            if self._ended.is_set():
+                return
+            self._ending = why
+            self._ended.set()
+            self._commands.put(None)
+        if LiveView._shown.get(repr(self)) is self:
+            del LiveView._shown[repr(self)]
+        self.touch()
+
+    def _write(self) -> None:
+        while not self._ended.is_set():
+            self._dirty.wait(PULSE)
+            self._dirty.clear()
+            self._write_once()
+            self._ended.wait(SHORTEST_BETWEEN_UPDATES)
+        self._write_once()
+
+    def _write_once(self) -> None:
+        notice, accepted = self._notice, self._accepted
+        try:
+            seen = self.look()
+            view, age = self.view(seen), max(0.0, time.time() - seen.taken)
+        except Exception as error:
+            notice = {"kind": "error", "text": _sentence(error)}
+            view, age = self.state.get("view", {}), self.pulse.get("age", 0.0) + PULSE
+        self.state = {
+            "title": self.title,
+            "view": view,
+            "notice": notice,
+            "accepted": accepted,
+            "ended": self._ending,
+            "stale_after": STALE_AFTER,
+        }
+        self.pulse = {"n": self.pulse.get("n", 0) + 1, "age": round(age, 2)}
+
+    def _hear(self, _: Any, content: Any, __: Any) -> None:
+        if isinstance(content, dict) and isinstance(content.get("kind"), str):
+            self._accept(content)
+
+    def _accept(self, command: Command) -> None:
+        with self._news:
+            if not self._ended.is_set():
+                self._pending += (command,)
+                self._commands.put(command)
+            self._accepted += 1
+        self.touch()
+
+    def _work(self) -> None:
+        try:
+            while (command := self._commands.get()) is not None and not self._ended.is_set():
+                self._say("busy", self.describe(command))
+                try:
+                    said = self.run(command)
+                except Exception as error:
+                    self._done(command, "error", _sentence(error))
+                else:
+                    self._done(command, "done", said)
+        finally:
+            self.release()
+
+    def _done(self, command: Command, kind: str, said: str) -> None:
+        with self._news:
+            left = list(self._pending)
+            left.remove(command)
+            self._pending = tuple(left)
+        self._say(kind, said)
+
+    def _say(self, kind: str, words: str) -> None:
+        self._notice = {"kind": kind, "text": words}
+        self.touch()
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, BrokerLabError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,450 @@
+"""The cluster as it is now: ZooKeeper, its link to each broker, and the replicas that each broker holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from brokerlab.errors import BrokerLabError
+from brokerlab.observe import Event, NodeView, Observer, PartitionView, Snapshot, TopicView
+from brokerlab.widgets.base import Command, LiveView
+from brokerlab.widgets.scene import (
+    Element,
+    box,
+    button,
+    element,
+    group,
+    hatch,
+    icon,
+    picture,
+    shortened,
+    text,
+    width_of,
+)
+
+if TYPE_CHECKING:
+    from brokerlab.lab import Lab
+
+WIDTH = 880
+GAP = 14
+BAR = 50
+LINK = 46
+HEAD = 64
+ROW = 48
+CHIP = 26
+CHIP_STEP = 32
+MORE = 24
+BUTTONS = 40
+STRIP = 36
+EVENTS = 4
+EVENT_LINE = 20
+DEFAULT_ROWS = 3
+MOST_ROWS = 6
+
+STATES = {
+    "running": ("dot", "zookeeper-ink", "up"),
+    "paused": ("bars", "paused-ink", "paused"),
+    "stopped": ("square", "soft", "stopped"),
+    "killed": ("cross", "alarm-ink", "killed"),
+    "died": ("cross", "alarm-ink", "died"),
+    "starting": ("ring", "soft", "starting"),
+}
+"""State of a node -> its mark, the mark's class, its word."""
+
+VERBS = {
+    "running": ("kill", "stop", "pause"),
+    "paused": ("resume", "kill"),
+    "stopped": ("start",),
+    "killed": ("start",),
+    "died": ("start",),
+    "starting": (),
+}
+"""State of a node -> what can be done with it, in the order of the buttons."""
+
+
+class ClusterMap(LiveView[Snapshot]):
+    """A live map of the cluster, with a button for each thing that can happen to a node.
+
+    Parameters
+    ----------
+    lab : Lab
+        The lab to show.
+    topics : sequence of str, optional
+        The topics to show; all but Kafka's own, if not given.
+    controls : bool
+        Whether the nodes have buttons.
+    observer : Observer, optional
+        Who looks at the cluster; the map makes (and closes) one of its own, if not given.
+    """
+
+    title = "Cluster"
+
+    def __init__(
+        self,
+        lab: Lab,
+        topics: Sequence[str] | None = None,
+        controls: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        if isinstance(topics, str):
+            topics = (topics,)
+        self._lab = lab
+        self._topics = None if topics is None else tuple(topics)
+        self._controls = controls
+        self._observer = observer or Observer(lab)
+        self._own_observer = observer is None
+        super().__init__()
+        self._unsubscribe = self._observer.subscribe(self.touch)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The cluster as last seen."""
+        return self._observer.latest
+
+    def look(self) -> Snapshot:
+        return self._observer.latest
+
+    def draw(self, seen: Snapshot) -> Element:
+        return _Drawing(seen, self._topics, self._controls, self._busy_nodes()).picture()
+
+    def run(self, command: Command) -> str:
+        name, kind = command.get("node"), command["kind"]
+        if kind not in {verb for verbs in VERBS.values() for verb in verbs}:
+            raise BrokerLabError(f"A node has no control {kind!r}: use kill, stop, pause, resume or start.")
+        return str(getattr(self._node(name), kind)())
+
+    def describe(self, command: Command) -> str:
+        return f"{command['kind']} {command.get('node')} …"
+
+    def release(self) -> None:
+        self._unsubscribe()
+        if self._own_observer:
+            self._observer.close()
+
+    def _node(self, name: Any) -> Any:
+        if name == "zookeeper":
+            return self._lab.zookeeper
+        for number, broker in self._lab.brokers.items():
+            if name == f"broker-{number}":
+                return broker
+        raise BrokerLabError(f"This lab has no node {name!r}: its nodes are in lab.nodes.")
+
+    def _busy_nodes(self) -> frozenset[str]:
+        return frozenset(str(command.get("node")) for command in self.pending)
+
+
+class _Drawing:
+    """One picture of one snapshot; its height depends on the topics asked for, never on the snapshot."""
+
+    def __init__(
+        self, seen: Snapshot, topics: tuple[str, ...] | None, controls: bool, busy: frozenset[str]
+    ) -> None:
+        self.seen = seen
+        self.controls = controls
+        self.busy = busy
+        self.zookeeper = next((node for node in seen.nodes if node.role == "zookeeper"), None)
+        self.brokers = [node for node in seen.nodes if node.role == "broker"]
+        self.topics = _chosen(seen.topics, topics)
+        self.rows = DEFAULT_ROWS if topics is None else min(max(len(topics), 1), MOST_ROWS)
+        self.internal = [topic for topic in seen.topics if topic.internal and topic not in self.topics]
+        self.node_height = HEAD + self.rows * ROW + MORE + (BUTTONS if controls else 8)
+        self.node_top = BAR + LINK + 2
+        self.strip_top = self.node_top + self.node_height + 12
+        self.events_top = self.strip_top + STRIP + 12
+        count = max(len(self.brokers), 1)
+        self.node_width = (WIDTH - 4 - GAP * (count - 1)) / count
+
+    def picture(self) -> Element:
+        height = self.events_top + EVENTS * EVENT_LINE + 6
+        links = [self._link(node, self._left(i)) for i, node in enumerate(self.brokers)]
+        nodes = [self._broker(node, self._left(i)) for i, node in enumerate(self.brokers)]
+        return picture(
+            WIDTH,
+            height,
+            f"Cluster map. {_summary(self.seen)}",
+            group("links", *links),
+            self._zookeeper(),
+            group("brokers", *nodes),
+            self._strip(),
+            self._events(),
+            self._legend(),
+        )
+
+    def _left(self, index: int) -> float:
+        return 2 + index * (self.node_width + GAP)
+
+    # ZooKeeper and the links
+
+    def _zookeeper(self) -> Element:
+        node = self.zookeeper
+        state = node.state if node else "stopped"
+        port = f":{node.port}" if node else ""
+        width = WIDTH - 4
+        alive = ", ".join(str(number) for number in sorted(self.seen.registered)) or "none"
+        known = f"brokers registered: {alive}" if state == "running" and self.seen.reachable else ""
+        parts = [
+            box(0, 0, width, BAR, "zookeeper" if state == "running" else _frame(state)),
+            text(16, 32, "ZooKeeper", "heading"),
+            text(16 + width_of("ZooKeeper ", 20), 32, port, "text soft mono"),
+            _state_mark(state, 206, 17),
+            text(310, 32, known, "text soft"),
+        ]
+        if node and self.controls:
+            parts.append(self._buttons(node, width - 8, 10, from_right=True, target="lab.zookeeper"))
+        return group("zookeeper", *parts, x=2, y=2, data_node="zookeeper", data_state=state)
+
+    def _link(self, node: NodeView, left: float) -> Element:
+        middle = left + self.node_width / 2
+        top, bottom = BAR + 4, self.node_top - 2
+        path = f"/brokers/ids/{node.id}"
+        serving = self.zookeeper is not None and self.zookeeper.state == "running"
+        line = f"M{middle:g} {top}V{bottom}"
+        if not serving:
+            state, words, note = "unknown", path, "text soft mono small"
+        elif node.id in self.seen.registered:
+            waiting = node.state != "running"
+            state, words, note = ("waiting" if waiting else "whole"), path, "text mono small"
+            if waiting and self.node_width > 240:
+                words += " (expires)"
+        else:
+            state, words, note = "broken", "no znode", "alarm-ink small"
+            gap = (top + bottom) / 2
+            line = f"M{middle:g} {top}V{gap - 11:g}M{middle:g} {gap + 11:g}V{bottom}"
+        classes = "link" if state == "whole" else f"link link-{state}"
+        parts = [
+            element("path", classes, d=line),
+            text(middle + 14, (top + bottom) / 2 + 5, words, note),
+        ]
+        if state == "broken":
+            parts.append(icon("cross", middle - 8, (top + bottom) / 2 - 8, "alarm-ink"))
+        return group(f"link-{node.name}", *parts, data_link=node.name, data_state=state)
+
+    # Brokers and their replicas
+
+    def _broker(self, node: NodeView, left: float) -> Element:
+        width = self.node_width
+        parts = [
+            box(0, 0, width, self.node_height, _frame(node.state)),
+            text(14, 29, f"Broker {node.id}", "heading"),
+            _state_mark(node.state, width - 14, 14, from_right=True),
+            text(14, 51, f":{node.port}", "text soft mono"),
+        ]
+        if self.seen.controller is not None and self.seen.controller == node.id:
+            parts.append(_controller_badge(width - 14, 37, short=width < 200))
+        parts.append(element("path", "rule", d=f"M12 {HEAD - 2}H{width - 12:g}"))
+        parts.append(self._replicas(node, width))
+        if self.controls:
+            code = f"lab.brokers[{node.id}]"
+            top = self.node_height - BUTTONS + 2
+            parts.append(self._buttons(node, 12, top, from_right=False, target=code))
+        return group(node.name, *parts, x=left, y=self.node_top, data_node=node.name, data_state=node.state)
+
+    def _replicas(self, node: NodeView, width: float) -> Element:
+        if not self.topics:
+            said = "no topics yet" if self.seen.reachable else "unknown"
+            words = text(width / 2, HEAD + self.rows * ROW / 2, said, "text soft middle")
+            return group("replicas", words)
+        rows = [
+            self._topic_row(topic, node, HEAD + i * ROW, width)
+            for i, topic in enumerate(self.topics[: self.rows])
+        ]
+        more = self._more(width)
+        words = text(14, HEAD + self.rows * ROW + 14, more, "text soft small")
+        return group("replicas", *rows, words, classes="" if self.seen.reachable else "dim")
+
+    def _topic_row(self, topic: TopicView, node: NodeView, top: float, width: float) -> Element:
+        fitting = max(1, int((width - 24) // CHIP_STEP))
+        partitions = topic.partitions
+        if len(partitions) > fitting:
+            partitions = partitions[: fitting - 1]
+        chips = [
+            _chip(partition, node, 12 + i * CHIP_STEP, 19)
+            for i, partition in enumerate(partitions)
+            if node.id in partition.replicas
+        ]
+        hidden = len(topic.partitions) - len(partitions)
+        parts = [text(13, 14, shortened(topic.name, width - 26, 14), "text small"), *chips]
+        if hidden:
+            x = 12 + len(partitions) * CHIP_STEP
+            parts.append(text(x + 2, 37, f"+{hidden}", "text soft small"))
+        return group(f"topic-{topic.name}", *parts, y=top, data_topic=topic.name)
+
+    def _more(self, width: float) -> str:
+        said = []
+        if len(self.topics) > self.rows:
+            said.append(f"+ {len(self.topics) - self.rows} more")
+        said += [f"{topic.name} ×{len(topic.partitions)}" for topic in self.internal]
+        return shortened(" · ".join(said), width - 28, 14)
+
+    def _buttons(
+        self, node: NodeView, x: float, y: float, *, from_right: bool, target: str
+    ) -> Element:
+        width = 64.0 if from_right else min(78.0, (self.node_width - 24 - 12) / 3)
+        verbs = VERBS.get(node.state, ())
+        left = x - len(verbs) * (width + 6) + 6 if from_right else x
+        return group(
+            "buttons",
+            *(
+                button(
+                    verb,
+                    {"kind": verb, "node": node.name},
+                    f"{target}.{verb}()",
+                    x=left + i * (width + 6),
+                    y=y,
+                    width=width,
+                    group_name=node.name,
+                    label=f"{verb} {node.name}",
+                    enabled=node.name not in self.busy,
+                )
+                for i, verb in enumerate(verbs)
+            ),
+        )
+
+    # What to notice, what happened, what the marks mean
+
+    def _strip(self) -> Element:
+        kind, words = _headline(self.seen, self.topics)
+        frame, ink, mark = {
+            "lost": ("alarm", "on-alarm", "cross"),
+            "leaderless": ("alarm", "on-alarm", "warning"),
+            "behind": ("warned", "text strong", "warning"),
+            "fine": ("calm", "text", "tick"),
+            "empty": ("calm", "text soft", "dot"),
+        }[kind]
+        mark_ink = {"behind": "alarm-ink", "fine": "zookeeper-ink", "empty": "soft"}.get(kind, ink)
+        return group(
+            "headline",
+            box(0, 0, WIDTH - 4, STRIP, frame),
+            icon(mark, 14, 10, mark_ink),
+            text(40, 24, shortened(words, WIDTH - 70, 16), ink),
+            x=2,
+            y=self.strip_top,
+            data_headline=kind,
+        )
+
+    def _events(self) -> Element:
+        latest = self.seen.events[-EVENTS:]
+        lines = [_event_line(event, i) for i, event in enumerate(latest)]
+        if not latest:
+            lines = [text(0, 15, "nothing has happened yet", "text soft small")]
+        return group("events", *lines, x=4, y=self.events_top, role="list", aria_label="last events")
+
+    def _legend(self) -> Element:
+        marks = [
+            (box(0, 0, 22, 20, "leader", 5), "leader"),
+            (box(0, 0, 22, 20, "follower", 5), "follower, in sync"),
+            (group("", box(0, 0, 22, 20, "out-of-sync", 5), hatch(22, 20)), "out of sync"),
+            (group("", box(0, 0, 22, 20, "leaderless", 5), text(11, 15, "!", "on-leaderless middle small")), "no leader"),
+        ]
+        places = [(0, 0), (112, 0), (0, 30), (112, 30)]
+        rows = [
+            group(words, mark, text(30, 15, words, "text soft small"), x=x, y=y)
+            for (mark, words), (x, y) in zip(marks, places, strict=True)
+        ]
+        return group("legend", *rows, x=WIDTH - 268, y=self.events_top + 6)
+
+
+def _chosen(topics: Iterable[TopicView], names: tuple[str, ...] | None) -> list[TopicView]:
+    if names is None:
+        return sorted((topic for topic in topics if not topic.internal), key=lambda topic: topic.name)
+    found = {topic.name: topic for topic in topics}
+    return [found[name] for name in names if name in found]
+
+
+def _frame(state: str) -> str:
+    return {"running": "node", "starting": "node", "paused": "frozen"}.get(state, "down")
+
+
+def _state_mark(state: str, x: float, y: float, *, from_right: bool = False) -> Element:
+    mark, ink, words = STATES.get(state, ("ring", "soft", state))
+    left = x - 22 - width_of(words, 15) if from_right else x
+    return group("state", icon(mark, left, y + 1, ink), text(left + 22, y + 15, words, "text"))
+
+
+def _controller_badge(right: float, y: float, *, short: bool) -> Element:
+    words = "ctrl" if short else "controller"
+    width = width_of(words, 14.5) + 34
+    return group(
+        "controller",
+        box(0, 0, width, 22, "controller", 11),
+        icon("crown", 9, 4, "on-controller", 0.88),
+        text(27, 16, words, "on-controller small"),
+        x=right - width,
+        y=y,
+        data_badge="controller",
+    )
+
+
+def _chip(partition: PartitionView, node: NodeView, x: float, y: float) -> Element:
+    role = _role(partition, node.id)
+    said = {
+        "leader": "leader",
+        "follower": "follower, in sync",
+        "out-of-sync": "out of sync",
+        "leaderless": "no leader",
+    }[role]
+    label = f"{partition.topic} {partition.id}: {said}"
+    parts: list[Element] = [element("title", "", label), box(0, 0, CHIP, CHIP, role, 6)]
+    if role == "out-of-sync":
+        parts.append(hatch(CHIP, CHIP))
+    ink = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
+    words = f"{partition.id}!" if role == "leaderless" else str(partition.id)
+    parts.append(text(CHIP / 2, 18.5, words, f"{ink.get(role, 'on-follower')} middle text-chip"))
+    return group(
+        f"chip-{partition.id}",
+        *parts,
+        x=x,
+        y=y,
+        role="img",
+        aria_label=label,
+        data_partition=f"{partition.topic}-{partition.id}",
+        data_role=role,
+    )
+
+
+def _role(partition: PartitionView, broker: int | None) -> str:
+    if partition.leader is None:
+        return "leaderless"
+    if partition.leader == broker:
+        return "leader"
+    return "follower" if broker in partition.isr else "out-of-sync"
+
+
+def _headline(seen: Snapshot, topics: Sequence[TopicView]) -> tuple[str, str]:
+    if not seen.reachable:
+        return "lost", f"Cluster lost: {seen.problem or 'no broker answers.'}"
+    leaderless = [
+        f"{partition.topic} {partition.id}"
+        for topic in seen.topics
+        for partition in topic.partitions
+        if partition.leader is None
+    ]
+    if leaderless:
+        names = ", ".join(leaderless[:6]) + (f" and {len(leaderless) - 6} more" if len(leaderless) > 6 else "")
+        return "leaderless", f"No leader: {names}. Nobody can write to it or read from it."
+    partitions = [partition for topic in topics for partition in topic.partitions]
+    if not partitions:
+        return "empty", "no topics yet"
+    replicas = sum(len(partition.replicas) for partition in partitions)
+    behind = sum(len(set(partition.replicas) - set(partition.isr)) for partition in partitions)
+    if behind:
+        return "behind", f"Every partition has a leader, but {behind} of {replicas} replicas are out of sync."
+    return "fine", f"Every partition has a leader, and all {replicas} replicas are in sync."
+
+
+def _summary(seen: Snapshot) -> str:
+    nodes = ", ".join(f"{node.name} {node.state}" for node in seen.nodes)
+    controller = f" Controller: broker {seen.controller}." if seen.controller is not None else ""
+    return f"{nodes or 'no nodes'}.{controller} {_headline(seen, seen.topics)[1]}"
+
+
+def _event_line(event: Event, index: int) -> Element:
+    clock = time.strftime("%H:%M:%S", time.localtime(event.at))
+    return group(
+        f"event-{index}",
+        text(0, 15, clock, "text soft mono small"),
+        text(78, 15, shortened(event.text, WIDTH - 268 - 78 - 30, 14), "text small"),
+        y=index * EVENT_LINE,
+        role="listitem",
+    )
