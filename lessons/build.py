@@ -137,6 +137,7 @@ def execute(lesson: Lesson, solved: bool, folder: Path, root: Path) -> NotebookN
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
+        extra_arguments=["--Application.log_level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
         store_widget_state=False,
         record_timing=False,

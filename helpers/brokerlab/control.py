@@ -17,7 +17,6 @@ from typing import Any
 from brokerlab import distribution, errors
 from brokerlab.errors import BrokerLabError, LabBusyError, NodeFailedError, NoLabError
 from brokerlab.labfolder import LabFolder, Lease
-from brokerlab.processes import Identity
 from brokerlab.progress import Progress
 from brokerlab.settings import Settings
 
@@ -151,9 +150,7 @@ def _connected(folder: LabFolder) -> Iterator[socket.socket]:
 def no_lab(name: str) -> str:
     """Say that there is no such lab, and how to get one."""
     which = "" if name == "main" else f" {name!r}"
-    return (
-        f"No lab{which} is running: start one with `brokerlab start`, or with brokerlab.start() in a notebook."
-    )
+    return f"No lab{which} is running: start one with `brokerlab start`, or with brokerlab.start() in a notebook."
 
 
 def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
@@ -213,16 +210,3 @@ def status(folder: LabFolder) -> dict[str, Any]:
     """
     answer: dict[str, Any] = ask(folder, Progress(), "status")
     return answer
-
-
-def all_labs(home: Path) -> list[LabFolder]:
-    """Return the folders of all labs of this home whose supervisor lives."""
-    found = []
-    for path in sorted((home / "labs").glob("*")):
-        with contextlib.suppress(BrokerLabError):
-            folder = LabFolder(home, path.name)
-            state = folder.read_state() or {}
-            owner = state.get("supervisor")
-            if owner and Identity(owner["pid"], owner["born"]).alive():
-                found.append(folder)
-    return found

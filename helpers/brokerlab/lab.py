@@ -67,12 +67,11 @@ def start(
     begun = time.monotonic()
     status = control.up(folder, asked, shown, brokers=wanted, keep=keep, overrides=overrides)
     lab = Lab(folder, status)
-    shown.begin("")
     if status["attached"]:
         text = f"attached to the lab that is already running: {lab.summary()}"
     else:
         text = f"the lab is ready: {lab.summary()}"
-    shown.end(time.monotonic() - begun, text)
+    shown.done(text, time.monotonic() - begun)
     return lab
 
 
@@ -127,7 +126,9 @@ class Report:
             gone = "listed it again" if self.verb in ("started", "resumed") else "noticed"
             parts.append(f"ZooKeeper {gone} after {self.noticed:.1f} s")
         if self.new_leaders is not None:
-            plural = "partition has a new leader" if self.led == 1 else "partitions have new leaders"
+            plural = (
+                "partition has a new leader" if self.led == 1 else "partitions have new leaders"
+            )
             parts.append(f"its {self.led} {plural} after {self.new_leaders:.1f} s")
         if self.without_leader:
             parts.append(f"without a leader: {', '.join(self.without_leader)}")
@@ -369,7 +370,9 @@ class Lab:
             nodes = self.status()["nodes"]
         except NoLabError:
             return "stopped"
-        down = [f"{node['name']} is {node['state']}" for node in nodes if node["state"] != "running"]
+        down = [
+            f"{node['name']} is {node['state']}" for node in nodes if node["state"] != "running"
+        ]
         count = len(self.brokers)
         plural = "broker" if count == 1 else "brokers"
         trouble = f"; {', '.join(down)}, lab.repair() brings it back" if down else ""
@@ -433,7 +436,9 @@ class Lab:
         """Return the names of the topics, Kafka's own included."""
         metadata = self.probe.metadata(5)
         if metadata is None:
-            raise NodeFailedError("No broker answered within 5 s: lab.repair() starts those that are down.")
+            raise NodeFailedError(
+                "No broker answered within 5 s: lab.repair() starts those that are down."
+            )
         return {partition.topic for partition in metadata.partitions}
 
     def explain(self) -> Settings:
@@ -457,7 +462,8 @@ class Lab:
             for node in status["nodes"]
         )
         heads = "".join(
-            f"<th style='text-align:left'>{head}</th>" for head in ("node", "address", "state", "pid")
+            f"<th style='text-align:left'>{head}</th>"
+            for head in ("node", "address", "state", "pid")
         )
         return (
             f"<b>Lab {html.escape(self.name)}</b>: {status['state']}, {len(status['leases'])} in use"

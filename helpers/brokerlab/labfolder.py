@@ -32,6 +32,7 @@ from typing import Any
 
 from brokerlab.errors import LabBusyError, SettingError
 from brokerlab.machine import make_private_folder
+from brokerlab.processes import Identity
 
 # The system's limit on the address of a local socket is 108 bytes (Linux) or 104 (macOS).
 _LONGEST_ADDRESS = 100
@@ -106,7 +107,9 @@ class LabFolder:
 
     def try_lock(self, name: str) -> int | None:
         """Take ``NAME.lock`` if nobody holds it; return the descriptor that holds it, or None."""
-        descriptor = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -178,3 +181,20 @@ class Lease:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
 
+
+def running_labs(home: Path) -> list[LabFolder]:
+    """Return the folders of all labs of this home whose supervisor lives."""
+    found = []
+    for path in sorted((home / "labs").glob("*")):
+        with contextlib.suppress(SettingError):
+            folder = LabFolder(home, path.name)
+            owner = (folder.read_state() or {}).get("supervisor")
+            if owner and Identity(owner["pid"], owner["born"]).alive():
+                found.append(folder)
+    return found
+
+
+def ports_of_running_labs(home: Path) -> set[int]:
+    """Return the ports of all nodes of all labs of this home, whether the nodes are up or down."""
+    states = (folder.read_state() or {} for folder in running_labs(home))
+    return {node["port"] for state in states for node in state.get("nodes", ())}

@@ -82,7 +82,7 @@ class KafkaProbe:
     """
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             # Short, so that a frozen broker is given up soon and another is asked.
             "socket.timeout.ms": 2000,
@@ -97,13 +97,6 @@ class KafkaProbe:
         from confluent_kafka.admin import AdminClient
 
         return AdminClient(self._settings, logger=_SILENT)
-
-    @cached_property
-    def _member(self) -> Any:
-        from confluent_kafka import Consumer
-
-        group = {"group.id": "brokerlab-ready", "enable.auto.commit": False}
-        return Consumer({**self._settings, **group}, logger=_SILENT)
 
     def metadata(self, timeout: float = 1.0) -> Metadata | None:
         """Return the cluster's metadata, or None when no broker answered in `timeout` seconds."""
@@ -131,14 +124,19 @@ class KafkaProbe:
             partitions=partitions,
         )
 
-    def coordinator_answers(self, timeout: float = 1.0) -> bool:
+    def coordinator_answers(self, timeout: float = 0.3) -> bool:
         """Whether a group coordinator answers; asking makes Kafka create its offsets topic."""
-        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+        # A new client each time: one that has met a missing coordinator waits a second before it asks again.
+        group = {"group.id": "brokerlab-ready", "enable.auto.commit": False}
+        member = Consumer({**self._settings, **group}, logger=_SILENT)
         try:
-            self._member.committed([TopicPartition("brokerlab-ready", 0)], timeout=timeout)
+            member.committed([TopicPartition("brokerlab-ready", 0)], timeout=timeout)
         except KafkaException:
             return False
+        finally:
+            member.close()
         return True
 
     def delete_topics(self, names: Iterable[str], timeout: float = 5.0) -> None:
@@ -161,4 +159,3 @@ class KafkaProbe:
 
 def _known(broker_id: int | None) -> int | None:
     return broker_id if broker_id is not None and broker_id >= 0 else None
-

@@ -94,18 +94,22 @@ def spawn_tied(
     system itself does the killing; elsewhere what is left is swept at the next start.
     """
     # The system ties a child to the *thread* that forked it, so all are forked by one that never ends.
-    return _spawner().submit(
-        lambda: subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=dict(env) if env is not None else None,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-            preexec_fn=_die_with_parent(),
+    return (
+        _spawner()
+        .submit(
+            lambda: subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env) if env is not None else None,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
         )
-    ).result()
+        .result()
+    )
 
 
 @cache
@@ -135,7 +139,7 @@ def listener_on(port: int) -> str:
     """Say who listens on a local TCP port, as far as this user may know, for an error message."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,):
                 if connection.pid is None:
                     break
                 return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"

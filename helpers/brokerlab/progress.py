@@ -24,10 +24,10 @@ class Step:
     fraction: float | None = None
 
     def __str__(self) -> str:
+        rest = "" if self.fraction is None else f" {self.fraction:.0%}"
         if self.seconds is not None:
-            return f"{self.mark} {self.text} ({self.seconds:.1f} s)"
-        done = "" if self.fraction is None else f" {self.fraction:.0%}"
-        return f"{self.mark} {self.text}{done}"
+            rest = f" ({self.seconds:.1f} s)"
+        return f"{self.mark} {self.text}{rest}"
 
 
 class Progress:
@@ -58,6 +58,11 @@ class Progress:
         step.mark, step.seconds, step.fraction = mark, seconds, None
         step.text = text or step.text
         self.show()
+
+    def done(self, text: str, seconds: float | None = None) -> None:
+        """Add a step that is done already."""
+        self.steps.append(Step(text))
+        self.end(seconds)
 
     @contextmanager
     def step(self, text: str) -> Iterator[Callable[[float], None]]:
@@ -90,7 +95,9 @@ class TerminalProgress(Progress):
         if line == self._drawn:
             return
         self._drawn = line
-        self.stream.write(("\r\x1b[2K" if self._redraw else "") + line + ("" if under_way else "\n"))
+        self.stream.write(
+            ("\r\x1b[2K" if self._redraw else "") + line + ("" if under_way else "\n")
+        )
         self.stream.flush()
 
 

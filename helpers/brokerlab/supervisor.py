@@ -34,7 +34,7 @@ from brokerlab.errors import (
     NoLabError,
     SettingError,
 )
-from brokerlab.labfolder import LabFolder
+from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.processes import Identity
 from brokerlab.runtimes import RunningNode, Runtime
 from brokerlab.runtimes.local import LocalRuntime
@@ -147,7 +147,11 @@ class Supervisor:
         while True:
             await asyncio.sleep(0.25)
             for node in self.nodes.values():
-                if node.state in ("running", "paused") and node.running and not node.running.alive():
+                if (
+                    node.state in ("running", "paused")
+                    and node.running
+                    and not node.running.alive()
+                ):
                     log.warning("%s died: %s", node.spec.name, self._cause(node))
                     node.state = "died"
                     self._write_state()
@@ -290,16 +294,19 @@ class Supervisor:
             await asyncio.to_thread(distribution.installed, self.settings, verify=True)
         )
         try:
-            await self._start_nodes(steps, topology.choose_ports(brokers))
+            await self._start_nodes(steps, self._choose_ports(brokers))
         except NodeFailedError:
             if not any("Address already in use" in self._log(node) for node in self.nodes.values()):
                 raise
             # Somebody took a port between our look and the node's bind: once more, elsewhere.
             await self._stop_nodes()
             self.folder.clear_nodes()
-            await self._start_nodes(steps, topology.choose_ports(brokers))
+            await self._start_nodes(steps, self._choose_ports(brokers))
         self.state = "usable"
         self._write_state()
+
+    def _choose_ports(self, brokers: int) -> Ports:
+        return topology.choose_ports(brokers, ports_of_running_labs(self.folder.home))
 
     async def _start_nodes(self, steps: Steps, ports: Ports) -> None:
         brokers = self._started_with
@@ -398,9 +405,7 @@ class Supervisor:
         """Do one thing to one node; the answer has the seconds it took."""
         node = self.nodes.get(name)
         if node is None:
-            raise NoLabError(
-                f"The lab has no node {name!r}: it has {', '.join(self.nodes)}."
-            )
+            raise NoLabError(f"The lab has no node {name!r}: it has {', '.join(self.nodes)}.")
         allowed = {
             "stop": ("running", "paused"),
             "kill": ("running", "paused"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -187,12 +187,6 @@ def broker_settings(brokers: int) -> tuple[Setting, ...]:
             "As above.",
         ),
         Setting(
-            "log.segment.delete.delay.ms",
-            "1000",
-            "60000",
-            "As above.",
-        ),
-        Setting(
             "log.cleaner.backoff.ms",
             "500",
             "15000",
@@ -203,12 +197,6 @@ def broker_settings(brokers: int) -> tuple[Setting, ...]:
             "2097152",
             "134217728",
             "128 MiB of heap for compaction does not fit a broker of 256 MB.",
-        ),
-        Setting(
-            "log.index.size.max.bytes",
-            "1048576",
-            "10485760",
-            "Each open segment reserves its index: a tenth is plenty here.",
         ),
         Setting(
             "num.network.threads",
@@ -311,7 +299,14 @@ def broker(
 
 _OURS = {
     "zookeeper": {"clientPort", "clientPortAddress", "dataDir"},
-    "broker": {"broker.id", "listeners", "advertised.listeners", "zookeeper.connect", "log.dirs", "port"},
+    "broker": {
+        "broker.id",
+        "listeners",
+        "advertised.listeners",
+        "zookeeper.connect",
+        "log.dirs",
+        "port",
+    },
 }
 
 
@@ -327,14 +322,20 @@ def check_overrides(overrides: object, role: str) -> dict[str, str]:
     if overrides is None:
         return {}
     if not isinstance(overrides, Mapping):
-        raise SettingError(f"{role}_properties is {overrides!r}: give a dictionary such as {example}.")
+        raise SettingError(
+            f"{role}_properties is {overrides!r}: give a dictionary such as {example}."
+        )
     checked = {}
     for key, value in overrides.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if not isinstance(key, str) or not key.strip() or any(c in key for c in "\n\r=: "):
-            raise SettingError(f"{key!r} is not the name of a property: give a dictionary such as {example}.")
+            raise SettingError(
+                f"{key!r} is not the name of a property: give a dictionary such as {example}."
+            )
         if not isinstance(value, str | int | float) or any(c in text for c in "\n\r\0"):
-            raise SettingError(f"The value of {key} is {value!r}: give one line of text, a number, or True or False.")
+            raise SettingError(
+                f"The value of {key} is {value!r}: give one line of text, a number, or True or False."
+            )
         if key in _OURS[role]:
             raise SettingError(
                 f"{key} is set by the lab itself, because ports and folders must fit together: leave it out of {role}_properties."
@@ -343,9 +344,7 @@ def check_overrides(overrides: object, role: str) -> dict[str, str]:
     return checked
 
 
-def _override(
-    lines: dict[str, str], overrides: Mapping[str, str], role: str
-) -> dict[str, str]:
+def _override(lines: dict[str, str], overrides: Mapping[str, str], role: str) -> dict[str, str]:
     return {**lines, **check_overrides(overrides, role)}
 
 
@@ -361,19 +360,6 @@ def _escape(value: str) -> str:
     return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
 
 
-LOG4J = """\
-log4j.rootLogger={level}, stream
-log4j.appender.stream=org.apache.log4j.ConsoleAppender
-log4j.appender.stream.target={target}
-log4j.appender.stream.layout=org.apache.log4j.PatternLayout
-log4j.appender.stream.layout.ConversionPattern=[%d] %p %m (%c)%n
-log4j.logger.org.reflections=ERROR
-"""
-
-NODE_LOG4J = LOG4J.format(level="INFO", target="System.out")
-TOOL_LOG4J = LOG4J.format(level="WARN", target="System.err")
-
-
 @dataclass(frozen=True)
 class Ports:
     """The ports of a lab: one for ZooKeeper, one for each broker that may ever join."""
@@ -385,8 +371,15 @@ class Ports:
         return self.brokers[number - 1]
 
 
-def choose_ports(brokers: int) -> Ports:
+def choose_ports(brokers: int, reserved: Collection[int] = ()) -> Ports:
     """Choose ports that are free now: the article's if they are, else a block below the ephemeral range.
+
+    Parameters
+    ----------
+    brokers : int
+        How many must be free at once; the ports after these are for brokers that may join.
+    reserved : collection of int
+        Ports of other labs, which are theirs also while a node of theirs is down.
 
     Raises
     ------
@@ -397,18 +390,22 @@ def choose_ports(brokers: int) -> Ports:
         ARTICLE_ZOOKEEPER_PORT,
         tuple(range(ARTICLE_BROKER_PORT, ARTICLE_BROKER_PORT + MOST_BROKERS)),
     )
-    if _all_free((article.zookeeper, *article.brokers[:brokers])):
+    if _available((article.zookeeper, *article.brokers[:brokers]), reserved):
         return article
     blocks = list(BLOCKS)
     # Labs of other users start at the same moment in a class: do not all try the same block first.
     random.SystemRandom().shuffle(blocks)
     for base in blocks:
         ports = Ports(base, tuple(range(base + 1, base + 1 + MOST_BROKERS)))
-        if _all_free((ports.zookeeper, *ports.brokers)):
+        if _available((ports.zookeeper, *ports.brokers), reserved):
             return ports
     raise PortTakenError(
         f"No free ports between {BLOCKS.start} and {BLOCKS.stop}: end some of the programs that listen there, then start the lab again."
     )
+
+
+def _available(ports: Collection[int], reserved: Collection[int]) -> bool:
+    return not set(ports) & set(reserved) and _all_free(ports)
 
 
 def _all_free(ports: Iterable[int]) -> bool:
@@ -435,6 +432,11 @@ def _bound(port: int) -> socket.socket:
     return listener
 
 
+def port_is_free(port: int) -> bool:
+    """Whether a node could have this port now."""
+    return _all_free((port,))
+
+
 def check_port_free(node: str, port: int) -> None:
     """Make sure that a node can have its port.
 
@@ -443,7 +445,7 @@ def check_port_free(node: str, port: int) -> None:
     PortTakenError
         Somebody else listens there; the sentence says who, as far as this user may know.
     """
-    if not _all_free((port,)):
+    if not port_is_free(port):
         raise PortTakenError(
             f"Port {port} of {node} is taken by {listener_on(port)}: end that program, then start {node} again."
         )

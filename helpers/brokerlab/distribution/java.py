@@ -17,9 +17,6 @@ ARCHIVE_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 FLAGS = (
     *ARCHIVE_FLAGS,
-    "-Xss512k",
-    "-XX:ReservedCodeCacheSize=32m",
-    "-XX:MaxDirectMemorySize=64m",
     # Else every JVM leaves a file in /tmp while it lives.
     "-XX:-UsePerfData",
     "-Xshare:auto",

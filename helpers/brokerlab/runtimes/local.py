@@ -9,12 +9,9 @@ from pathlib import Path
 from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
 from brokerlab.runtimes import RunningNode
-from brokerlab.topology import NODE_LOG4J, NodeSpec
+from brokerlab.tools import LOG4J, MAIN_CLASSES
+from brokerlab.topology import NodeSpec
 
-MAIN_CLASSES = {
-    "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
-    "broker": "kafka.Kafka",
-}
 HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
 
 
@@ -59,16 +56,14 @@ class LocalRuntime:
         for name in ("data", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
-        (folder / "log4j.properties").write_text(NODE_LOG4J, encoding="ascii")
         heap, initial = HEAPS[node.role]
-        # The files' names are relative to the node's folder, which may hold any character.
         argv = self._distribution.command(
             MAIN_CLASSES[node.role],
             node.properties_file,
             heap=heap,
             initial_heap=initial,
             properties={
-                "log4j.configuration": "file:log4j.properties",
+                "log4j.configuration": LOG4J["node"],
                 "java.io.tmpdir": str(folder / "tmp"),
                 "zookeeper.sasl.client": "false",
             },

@@ -1,6 +1,7 @@
 """What a learner looks at and clicks: one module a view, all on the base of `LiveView`."""
 
-from brokerlab.widgets.base import LiveView, NotSeenError
+from brokerlab.widgets.base import LiveView
 from brokerlab.widgets.cluster_map import ClusterMap
+from brokerlab.widgets.consoles import TwinConsoles
 
-__all__ = ["ClusterMap", "LiveView", "NotSeenError"]
+__all__ = ["ClusterMap", "LiveView", "TwinConsoles"]

@@ -1,9 +1,10 @@
-// The frame of every view: title and age on top, the view's own stage, a notice and a line of code below.
+// The frame of every view: title, age and a line of code on top, the view's own stage, a notice below.
 // `liveView(mount)` makes the module; `mount(frame)` fills `frame.stage` and returns `update(view)`.
 
 const SVG_SPACE = "http://www.w3.org/2000/svg";
 const TICK_MS = 250;
-const POINT_HERE = "Point at a button or tab to it: the line of Python that does the same shows here.";
+const IDLE = "Every button is also one line of Python: Show code.";
+const POINT_HERE = "# point at a button, or tab to it";
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -52,9 +53,9 @@ function liveView(mount) {
     const root = make(
       "div",
       { class: "bl", "data-lm-suppress-shortcuts": "true" },
-      make("div", { class: "bl-head" }, title, status, toggle),
+      make("div", { class: "bl-head" }, title, status, code, toggle),
       stage,
-      make("div", { class: "bl-foot" }, notice, code),
+      notice,
     );
     el.append(root);
 
@@ -124,7 +125,8 @@ function liveView(mount) {
       const family = focused?.dataset.group;
       title.textContent = state.title ?? "";
       update(state.view ?? {});
-      const { kind = "none", text = "" } = state.notice ?? {};
+      const { kind = "none", text: said = "" } = state.notice ?? {};
+      const text = said || (stage.querySelector("[data-command], form") ? IDLE : "");
       notice.dataset.notice = kind;
       notice.title = text;
       if (notice.textContent !== text) notice.textContent = text;

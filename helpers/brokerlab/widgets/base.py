@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import anywidget
 import traitlets
 
-from brokerlab.errors import BrokerLabError
+from brokerlab.errors import BrokerLabError, NodeFailedError
 from brokerlab.widgets.scene import Element, to_svg
 from brokerlab.widgets.style import style_sheet
 
@@ -26,15 +26,11 @@ SHORTEST_BETWEEN_UPDATES = 0.15
 PULSE = 1.0
 """Seconds between two signs of life when nothing changes."""
 
-STALE_AFTER = 3.0
+STALE_AFTER = 5.0
 """Seconds without a new look after which a view says that it no longer knows."""
 
 END_LIMIT = 15.0
 """Seconds that `LiveView.close` waits for what is under way."""
-
-
-class NotSeenError(BrokerLabError, TimeoutError):
-    """What was waited for did not show in time."""
 
 
 class Seen(Protocol):
@@ -144,6 +140,12 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         """Commands that wait or run."""
         return self._pending
 
+    @property
+    def problem(self) -> str:
+        """What went wrong with the last command, in a sentence; empty if nothing did."""
+        notice = self._notice
+        return notice["text"] if notice["kind"] == "error" else ""
+
     def touch(self, *_: Any) -> None:
         """Say that there is something new to look at; fits as a subscriber's callback."""
         self._dirty.set()
@@ -176,22 +178,25 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
 
         Raises
         ------
-        NotSeenError
+        NodeFailedError
             It did not come in time, or the view was closed meanwhile.
         """
         limit = time.monotonic() + timeout
         while not predicate(self.look()):
             left = limit - time.monotonic()
             if left <= 0:
-                raise NotSeenError(f"Waited {timeout:g} s for {what}, and it did not come.{self._hint()}")
+                raise NodeFailedError(
+                    f"Waited {timeout:g} s for {what}, and it did not come.{self._hint()}"
+                )
             if self._ended.is_set():
-                raise NotSeenError(f"Waited for {what}, but {self!r} was closed: make a new one and wait again.")
+                raise NodeFailedError(
+                    f"Waited for {what}, but {self!r} was closed: make a new one and wait again."
+                )
             with self._news:
                 self._news.wait(min(left, 0.25))
 
     def _hint(self) -> str:
-        notice = self._notice
-        return f" {notice['text']}" if notice["kind"] == "error" else " Look at the view for what there is instead."
+        return f" {self.problem or 'Look at the view for what there is instead.'}"
 
     def still(self) -> str:
         """Return the picture of now as the text of an SVG."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from brokerlab.errors import BrokerLabError
@@ -20,7 +21,6 @@ from brokerlab.widgets.scene import (
     picture,
     shortened,
     text,
-    width_of,
 )
 
 if TYPE_CHECKING:
@@ -30,15 +30,19 @@ WIDTH = 880
 GAP = 14
 BAR = 50
 LINK = 46
-HEAD = 64
-ROW = 48
-CHIP = 26
-CHIP_STEP = 32
+LINK_FROM_LEFT = 26
+HEAD = 68
+ROW = 50
+CHIP_WIDTH = 32
+CHIP_HEIGHT = 27
+CHIP_STEP = 38
 MORE = 24
-BUTTONS = 40
+BUTTONS = 42
+BUTTON_GAP = 4
 STRIP = 36
 EVENTS = 4
 EVENT_LINE = 20
+NARROW = 230
 DEFAULT_ROWS = 3
 MOST_ROWS = 6
 
@@ -49,6 +53,7 @@ STATES = {
     "killed": ("cross", "alarm-ink", "killed"),
     "died": ("cross", "alarm-ink", "died"),
     "starting": ("ring", "soft", "starting"),
+    "unknown": ("ring", "soft", "unknown"),
 }
 """State of a node -> its mark, the mark's class, its word."""
 
@@ -94,8 +99,10 @@ class ClusterMap(LiveView[Snapshot]):
         self._controls = controls
         self._observer = observer or Observer(lab)
         self._own_observer = observer is None
+        self._answered: Snapshot | None = None
+        self._remember(self._observer.latest)
         super().__init__()
-        self._unsubscribe = self._observer.subscribe(self.touch)
+        self._unsubscribe = self._observer.subscribe(self._see)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -106,12 +113,16 @@ class ClusterMap(LiveView[Snapshot]):
         return self._observer.latest
 
     def draw(self, seen: Snapshot) -> Element:
+        if not seen.reachable and self._answered is not None:
+            seen = _as_last_seen(seen, self._answered)
         return _Drawing(seen, self._topics, self._controls, self._busy_nodes()).picture()
 
     def run(self, command: Command) -> str:
         name, kind = command.get("node"), command["kind"]
         if kind not in {verb for verbs in VERBS.values() for verb in verbs}:
-            raise BrokerLabError(f"A node has no control {kind!r}: use kill, stop, pause, resume or start.")
+            raise BrokerLabError(
+                f"A node has no control {kind!r}: use kill, stop, pause, resume or start."
+            )
         return str(getattr(self._node(name), kind)())
 
     def describe(self, command: Command) -> str:
@@ -121,6 +132,14 @@ class ClusterMap(LiveView[Snapshot]):
         self._unsubscribe()
         if self._own_observer:
             self._observer.close()
+
+    def _see(self, seen: Snapshot) -> None:
+        self._remember(seen)
+        self.touch()
+
+    def _remember(self, seen: Snapshot) -> None:
+        if seen.reachable:
+            self._answered = seen
 
     def _node(self, name: Any) -> Any:
         if name == "zookeeper":
@@ -147,7 +166,9 @@ class _Drawing:
         self.brokers = [node for node in seen.nodes if node.role == "broker"]
         self.topics = _chosen(seen.topics, topics)
         self.rows = DEFAULT_ROWS if topics is None else min(max(len(topics), 1), MOST_ROWS)
-        self.internal = [topic for topic in seen.topics if topic.internal and topic not in self.topics]
+        self.internal = [
+            topic for topic in seen.topics if topic.internal and topic not in self.topics
+        ]
         self.node_height = HEAD + self.rows * ROW + MORE + (BUTTONS if controls else 8)
         self.node_top = BAR + LINK + 2
         self.strip_top = self.node_top + self.node_height + 12
@@ -182,42 +203,47 @@ class _Drawing:
         port = f":{node.port}" if node else ""
         width = WIDTH - 4
         alive = ", ".join(str(number) for number in sorted(self.seen.registered)) or "none"
-        known = f"brokers registered: {alive}" if state == "running" and self.seen.reachable else ""
+        known = f"brokers registered: {alive}" if self._zookeeper_answers() else ""
         parts = [
             box(0, 0, width, BAR, "zookeeper" if state == "running" else _frame(state)),
             text(16, 32, "ZooKeeper", "heading"),
-            text(16 + width_of("ZooKeeper ", 20), 32, port, "text soft mono"),
-            _state_mark(state, 206, 17),
-            text(310, 32, known, "text soft"),
+            text(146, 32, port, "text soft mono"),
+            _state_mark(state, 212, 17),
+            text(320, 32, known, "text"),
         ]
         if node and self.controls:
-            parts.append(self._buttons(node, width - 8, 10, from_right=True, target="lab.zookeeper"))
+            parts.append(
+                self._buttons(node, width - 8, 10, from_right=True, target="lab.zookeeper")
+            )
         return group("zookeeper", *parts, x=2, y=2, data_node="zookeeper", data_state=state)
 
+    def _zookeeper_answers(self) -> bool:
+        running = self.zookeeper is not None and self.zookeeper.state == "running"
+        return running and "ZooKeeper" not in (self.seen.problem or "")
+
     def _link(self, node: NodeView, left: float) -> Element:
-        middle = left + self.node_width / 2
+        x = left + LINK_FROM_LEFT
         top, bottom = BAR + 4, self.node_top - 2
-        path = f"/brokers/ids/{node.id}"
-        serving = self.zookeeper is not None and self.zookeeper.state == "running"
-        line = f"M{middle:g} {top}V{bottom}"
-        if not serving:
-            state, words, note = "unknown", path, "text soft mono small"
+        middle = (top + bottom) / 2
+        line = f"M{x:g} {top}V{bottom}"
+        path, note, below = f"/brokers/ids/{node.id}", "text mono small", ""
+        if not self._zookeeper_answers():
+            state, note, below = "unknown", "text soft mono small", "nobody watches it now"
         elif node.id in self.seen.registered:
-            waiting = node.state != "running"
-            state, words, note = ("waiting" if waiting else "whole"), path, "text mono small"
-            if waiting and self.node_width > 240:
-                words += " (expires)"
+            state = "whole" if node.state == "running" else "waiting"
+            below = "" if state == "whole" else "its session is not over yet"
         else:
-            state, words, note = "broken", "no znode", "alarm-ink small"
-            gap = (top + bottom) / 2
-            line = f"M{middle:g} {top}V{gap - 11:g}M{middle:g} {gap + 11:g}V{bottom}"
-        classes = "link" if state == "whole" else f"link link-{state}"
+            state, path, note = "broken", "no znode", "alarm-ink small"
+            line = f"M{x:g} {top}V{middle - 11:g}M{x:g} {middle + 11:g}V{bottom}"
+        if self.node_width < NARROW:
+            path, below = path.removeprefix("/brokers"), ""
         parts = [
-            element("path", classes, d=line),
-            text(middle + 14, (top + bottom) / 2 + 5, words, note),
+            element("path", "link" if state == "whole" else f"link link-{state}", d=line),
+            text(x + 16, middle + (-3 if below else 5), path, note),
+            text(x + 16, middle + 14, below, "text soft small"),
         ]
         if state == "broken":
-            parts.append(icon("cross", middle - 8, (top + bottom) / 2 - 8, "alarm-ink"))
+            parts.append(icon("cross", x - 8, middle - 8, "alarm-ink"))
         return group(f"link-{node.name}", *parts, data_link=node.name, data_state=state)
 
     # Brokers and their replicas
@@ -227,18 +253,22 @@ class _Drawing:
         parts = [
             box(0, 0, width, self.node_height, _frame(node.state)),
             text(14, 29, f"Broker {node.id}", "heading"),
-            _state_mark(node.state, width - 14, 14, from_right=True),
-            text(14, 51, f":{node.port}", "text soft mono"),
+            text(width - 14, 29, f":{node.port}", "text soft mono end"),
+            _state_mark(node.state, 14, 38),
         ]
         if self.seen.controller is not None and self.seen.controller == node.id:
-            parts.append(_controller_badge(width - 14, 37, short=width < 200))
-        parts.append(element("path", "rule", d=f"M12 {HEAD - 2}H{width - 12:g}"))
+            parts.append(_controller_badge(width - 14, 37, short=width < NARROW))
+        parts.append(element("path", "rule", d=f"M12 {HEAD}H{width - 12:g}"))
         parts.append(self._replicas(node, width))
         if self.controls:
             code = f"lab.brokers[{node.id}]"
             top = self.node_height - BUTTONS + 2
-            parts.append(self._buttons(node, 12, top, from_right=False, target=code))
-        return group(node.name, *parts, x=left, y=self.node_top, data_node=node.name, data_state=node.state)
+            parts.append(
+                self._buttons(node, 12 if width > NARROW else 8, top, from_right=False, target=code)
+            )
+        return group(
+            node.name, *parts, x=left, y=self.node_top, data_node=node.name, data_state=node.state
+        )
 
     def _replicas(self, node: NodeView, width: float) -> Element:
         if not self.topics:
@@ -250,7 +280,7 @@ class _Drawing:
             for i, topic in enumerate(self.topics[: self.rows])
         ]
         more = self._more(width)
-        words = text(14, HEAD + self.rows * ROW + 14, more, "text soft small")
+        words = text(14, HEAD + self.rows * ROW + 16, more, "text soft small")
         return group("replicas", *rows, words, classes="" if self.seen.reachable else "dim")
 
     def _topic_row(self, topic: TopicView, node: NodeView, top: float, width: float) -> Element:
@@ -259,19 +289,19 @@ class _Drawing:
         if len(partitions) > fitting:
             partitions = partitions[: fitting - 1]
         chips = [
-            _chip(partition, node, 12 + i * CHIP_STEP, 19)
+            _chip(partition, node, 12 + i * CHIP_STEP, 23)
             for i, partition in enumerate(partitions)
             if node.id in partition.replicas
         ]
         hidden = len(topic.partitions) - len(partitions)
-        parts = [text(13, 14, shortened(topic.name, width - 26, 14), "text small"), *chips]
+        parts = [text(13, 18, shortened(topic.name, width - 26, 14), "text small"), *chips]
         if hidden:
             x = 12 + len(partitions) * CHIP_STEP
-            parts.append(text(x + 2, 37, f"+{hidden}", "text soft small"))
+            parts.append(text(x + 2, 42, f"+{hidden}", "text soft small"))
         return group(f"topic-{topic.name}", *parts, y=top, data_topic=topic.name)
 
     def _more(self, width: float) -> str:
-        said = []
+        said = [] if self.seen.reachable else ["as last seen"]
         if len(self.topics) > self.rows:
             said.append(f"+ {len(self.topics) - self.rows} more")
         said += [f"{topic.name} ×{len(topic.partitions)}" for topic in self.internal]
@@ -280,9 +310,10 @@ class _Drawing:
     def _buttons(
         self, node: NodeView, x: float, y: float, *, from_right: bool, target: str
     ) -> Element:
-        width = 64.0 if from_right else min(78.0, (self.node_width - 24 - 12) / 3)
         verbs = VERBS.get(node.state, ())
-        left = x - len(verbs) * (width + 6) + 6 if from_right else x
+        fitting = (self.node_width - 16 + BUTTON_GAP) / max(len(verbs), 1) - BUTTON_GAP
+        width = 64.0 if from_right else min(80.0, fitting)
+        left = x - len(verbs) * (width + BUTTON_GAP) + BUTTON_GAP if from_right else x
         return group(
             "buttons",
             *(
@@ -290,7 +321,7 @@ class _Drawing:
                     verb,
                     {"kind": verb, "node": node.name},
                     f"{target}.{verb}()",
-                    x=left + i * (width + 6),
+                    x=left + i * (width + BUTTON_GAP),
                     y=y,
                     width=width,
                     group_name=node.name,
@@ -308,11 +339,11 @@ class _Drawing:
         frame, ink, mark = {
             "lost": ("alarm", "on-alarm", "cross"),
             "leaderless": ("alarm", "on-alarm", "warning"),
-            "behind": ("warned", "text strong", "warning"),
+            "warned": ("warned", "text strong", "warning"),
             "fine": ("calm", "text", "tick"),
             "empty": ("calm", "text soft", "dot"),
         }[kind]
-        mark_ink = {"behind": "alarm-ink", "fine": "zookeeper-ink", "empty": "soft"}.get(kind, ink)
+        mark_ink = {"warned": "alarm-ink", "fine": "zookeeper-ink", "empty": "soft"}.get(kind, ink)
         return group(
             "headline",
             box(0, 0, WIDTH - 4, STRIP, frame),
@@ -328,26 +359,43 @@ class _Drawing:
         lines = [_event_line(event, i) for i, event in enumerate(latest)]
         if not latest:
             lines = [text(0, 15, "nothing has happened yet", "text soft small")]
-        return group("events", *lines, x=4, y=self.events_top, role="list", aria_label="last events")
+        return group(
+            "events", *lines, x=4, y=self.events_top, role="list", aria_label="last events"
+        )
 
     def _legend(self) -> Element:
         marks = [
             (box(0, 0, 22, 20, "leader", 5), "leader"),
             (box(0, 0, 22, 20, "follower", 5), "follower, in sync"),
             (group("", box(0, 0, 22, 20, "out-of-sync", 5), hatch(22, 20)), "out of sync"),
-            (group("", box(0, 0, 22, 20, "leaderless", 5), text(11, 15, "!", "on-leaderless middle small")), "no leader"),
+            (
+                group(
+                    "",
+                    box(0, 0, 22, 20, "leaderless", 5),
+                    text(11, 15, "!", "on-leaderless middle small"),
+                ),
+                "no leader",
+            ),
         ]
-        places = [(0, 0), (112, 0), (0, 30), (112, 30)]
+        places = [(0, 0), (126, 0), (0, 30), (126, 30)]
         rows = [
             group(words, mark, text(30, 15, words, "text soft small"), x=x, y=y)
             for (mark, words), (x, y) in zip(marks, places, strict=True)
         ]
-        return group("legend", *rows, x=WIDTH - 268, y=self.events_top + 6)
+        return group("legend", *rows, x=WIDTH - 284, y=self.events_top + 6)
+
+
+def _as_last_seen(seen: Snapshot, answered: Snapshot) -> Snapshot:
+    """Fill what a lost cluster cannot tell with what it told last."""
+    nodes = seen.nodes or tuple(replace(node, state="unknown", pid=None) for node in answered.nodes)
+    return replace(seen, topics=answered.topics, nodes=nodes)
 
 
 def _chosen(topics: Iterable[TopicView], names: tuple[str, ...] | None) -> list[TopicView]:
     if names is None:
-        return sorted((topic for topic in topics if not topic.internal), key=lambda topic: topic.name)
+        return sorted(
+            (topic for topic in topics if not topic.internal), key=lambda topic: topic.name
+        )
     found = {topic.name: topic for topic in topics}
     return [found[name] for name in names if name in found]
 
@@ -356,20 +404,20 @@ def _frame(state: str) -> str:
     return {"running": "node", "starting": "node", "paused": "frozen"}.get(state, "down")
 
 
-def _state_mark(state: str, x: float, y: float, *, from_right: bool = False) -> Element:
+def _state_mark(state: str, x: float, y: float) -> Element:
     mark, ink, words = STATES.get(state, ("ring", "soft", state))
-    left = x - 22 - width_of(words, 15) if from_right else x
-    return group("state", icon(mark, left, y + 1, ink), text(left + 22, y + 15, words, "text"))
+    loud = "text alarm-ink" if ink == "alarm-ink" else "text"
+    return group("state", icon(mark, x, y, ink), text(x + 22, y + 14, words, loud))
 
 
 def _controller_badge(right: float, y: float, *, short: bool) -> Element:
-    words = "ctrl" if short else "controller"
-    width = width_of(words, 14.5) + 34
+    width, words = (30, "") if short else (116, "controller")
     return group(
         "controller",
+        element("title", "", "controller"),
         box(0, 0, width, 22, "controller", 11),
-        icon("crown", 9, 4, "on-controller", 0.88),
-        text(27, 16, words, "on-controller small"),
+        icon("crown", 8, 4, "on-controller", 0.88),
+        text(28, 16, words, "on-controller small"),
         x=right - width,
         y=y,
         data_badge="controller",
@@ -385,12 +433,17 @@ def _chip(partition: PartitionView, node: NodeView, x: float, y: float) -> Eleme
         "leaderless": "no leader",
     }[role]
     label = f"{partition.topic} {partition.id}: {said}"
-    parts: list[Element] = [element("title", "", label), box(0, 0, CHIP, CHIP, role, 6)]
+    parts: list[Element] = [
+        element("title", "", label),
+        box(0, 0, CHIP_WIDTH, CHIP_HEIGHT, role, 7),
+    ]
     if role == "out-of-sync":
-        parts.append(hatch(CHIP, CHIP))
+        parts.append(hatch(CHIP_WIDTH, CHIP_HEIGHT))
     ink = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
     words = f"{partition.id}!" if role == "leaderless" else str(partition.id)
-    parts.append(text(CHIP / 2, 18.5, words, f"{ink.get(role, 'on-follower')} middle text-chip"))
+    parts.append(
+        text(CHIP_WIDTH / 2, 19.5, words, f"chip-text {ink.get(role, 'on-follower')} middle")
+    )
     return group(
         f"chip-{partition.id}",
         *parts,
@@ -413,7 +466,8 @@ def _role(partition: PartitionView, broker: int | None) -> str:
 
 def _headline(seen: Snapshot, topics: Sequence[TopicView]) -> tuple[str, str]:
     if not seen.reachable:
-        return "lost", f"Cluster lost: {seen.problem or 'no broker answers.'}"
+        problem = seen.problem or "no broker answers."
+        return "lost", f"Cluster lost. {problem[0].upper()}{problem[1:]}"
     leaderless = [
         f"{partition.topic} {partition.id}"
         for topic in seen.topics
@@ -421,15 +475,22 @@ def _headline(seen: Snapshot, topics: Sequence[TopicView]) -> tuple[str, str]:
         if partition.leader is None
     ]
     if leaderless:
-        names = ", ".join(leaderless[:6]) + (f" and {len(leaderless) - 6} more" if len(leaderless) > 6 else "")
-        return "leaderless", f"No leader: {names}. Nobody can write to it or read from it."
+        names = ", ".join(leaderless[:6]) + (
+            f" and {len(leaderless) - 6} more" if len(leaderless) > 6 else ""
+        )
+        return "leaderless", f"No leader: {names}. Nothing can be written or read there."
+    if seen.problem:
+        return "warned", seen.problem
     partitions = [partition for topic in topics for partition in topic.partitions]
     if not partitions:
         return "empty", "no topics yet"
     replicas = sum(len(partition.replicas) for partition in partitions)
     behind = sum(len(set(partition.replicas) - set(partition.isr)) for partition in partitions)
     if behind:
-        return "behind", f"Every partition has a leader, but {behind} of {replicas} replicas are out of sync."
+        return (
+            "warned",
+            f"Every partition has a leader, but {behind} of {replicas} replicas are out of sync.",
+        )
     return "fine", f"Every partition has a leader, and all {replicas} replicas are in sync."
 
 
@@ -444,7 +505,7 @@ def _event_line(event: Event, index: int) -> Element:
     return group(
         f"event-{index}",
         text(0, 15, clock, "text soft mono small"),
-        text(78, 15, shortened(event.text, WIDTH - 268 - 78 - 30, 14), "text small"),
+        text(78, 15, shortened(event.text, WIDTH - 284 - 78 - 30, 14), "text small"),
         y=index * EVENT_LINE,
         role="listitem",
     )

@@ -34,7 +34,11 @@ def element(tag: str, classes: str = "", *children: Element | str, **attributes:
     **attributes : Any
         SVG attributes, ``_`` for ``-``; None leaves one out. ``key`` names the element among its siblings.
     """
-    named = {name.replace("_", "-"): _plain(value) for name, value in attributes.items() if value is not None}
+    named = {
+        name.replace("_", "-"): _plain(value)
+        for name, value in attributes.items()
+        if value is not None
+    }
     if classes:
         named["class"] = " ".join(PREFIX + name for name in classes.split())
     return [tag, named, *children]
@@ -43,7 +47,9 @@ def element(tag: str, classes: str = "", *children: Element | str, **attributes:
 def group(key: str, *children: Element, x: float = 0, y: float = 0, **attributes: Any) -> Element:
     """Move `children` together to (`x`, `y`)."""
     moved = f"translate({_plain(x)},{_plain(y)})" if x or y else None
-    return element("g", attributes.pop("classes", ""), *children, key=key, transform=moved, **attributes)
+    return element(
+        "g", attributes.pop("classes", ""), *children, key=key, transform=moved, **attributes
+    )
 
 
 def text(x: float, y: float, words: str, classes: str = "text", **attributes: Any) -> Element:
@@ -52,7 +58,13 @@ def text(x: float, y: float, words: str, classes: str = "text", **attributes: An
 
 
 def box(
-    x: float, y: float, width: float, height: float, classes: str, radius: float = 8, **attributes: Any
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    classes: str,
+    radius: float = 8,
+    **attributes: Any,
 ) -> Element:
     """Draw a rectangle with round corners."""
     return element("rect", classes, x=x, y=y, width=width, height=height, rx=radius, **attributes)
@@ -132,7 +144,12 @@ def button(
         "g",
         "control",
         box(0, 0, width, height, "face", 6),
-        text(width / 2, height / 2 + 5, words, "control-text middle"),
+        text(
+            width / 2,
+            height / 2 + 5,
+            words,
+            "control-text middle" if width > 56 else "control-text small middle",
+        ),
         key=f"{group_name}/{command['kind']}",
         transform=f"translate({_plain(x)},{_plain(y)})",
         role="button",
@@ -159,7 +176,7 @@ def picture(width: float, height: float, label: str, *children: Element) -> Elem
 
 def width_of(words: str, size: float = 15) -> float:
     """Return about how wide `words` are in a sans-serif font of `size` px; there is no browser to ask."""
-    ems = sum(0.86 if c in _WIDE else 0.32 if c in _NARROW else 0.6 for c in words)
+    ems = sum(0.95 if c in _WIDE else 0.36 if c in _NARROW else 0.62 for c in words)
     return ems * size
 
 
@@ -204,7 +221,11 @@ def _lines(children: list[Element | str]) -> Iterator[str]:
         }
         shown |= still_attributes(attributes.get("class", ""))
         content = "".join(_lines(inner))
-        yield f"<{tag}{_attributes(shown)}>{content}</{tag}>" if content else f"<{tag}{_attributes(shown)}/>"
+        yield (
+            f"<{tag}{_attributes(shown)}>{content}</{tag}>"
+            if content
+            else f"<{tag}{_attributes(shown)}/>"
+        )
 
 
 def _attributes(named: Mapping[str, Any]) -> str:

@@ -43,6 +43,7 @@ FROM_JUPYTER = {
 STYLES: dict[str, dict[str, str]] = {
     "small": {"font-size": "14"},
     "text": {"font-size": "15", "fill": "$ink"},
+    "chip-text": {"font-size": "16"},
     "soft": {"fill": "$soft"},
     "mono": {"font-family": MONO},
     "heading": {"font-size": "19", "font-weight": "700", "fill": "$ink"},
@@ -57,7 +58,12 @@ STYLES: dict[str, dict[str, str]] = {
     "shade": {"stroke": "$faint", "stroke-width": "1.5", "fill": "none"},
     "zookeeper": {"fill": "$zookeeper-ground", "stroke": "$zookeeper", "stroke-width": "2"},
     "zookeeper-ink": {"fill": "$zookeeper"},
-    "link": {"stroke": "$zookeeper", "stroke-width": "4", "fill": "none", "stroke-linecap": "round"},
+    "link": {
+        "stroke": "$zookeeper",
+        "stroke-width": "4",
+        "fill": "none",
+        "stroke-linecap": "round",
+    },
     "link-waiting": {"stroke": "$paused", "stroke-dasharray": "2 8"},
     "link-broken": {"stroke": "$alarm", "stroke-width": "3"},
     "link-unknown": {"stroke": "$edge", "stroke-dasharray": "2 8"},
@@ -119,7 +125,9 @@ def style_sheet() -> str:
         _rule('[data-jp-theme-light="false"] .bl, .vscode-dark .bl', _variables(dark)),
     ]
     for name, row in STYLES.items():
-        rules.append(_rule(f".{PREFIX}{name}", {key: _css(key, value) for key, value in row.items()}))
+        rules.append(
+            _rule(f".{PREFIX}{name}", {key: _css(key, value) for key, value in row.items()})
+        )
     return "\n".join(rules)
 
 

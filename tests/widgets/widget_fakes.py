@@ -9,14 +9,30 @@ from typing import Any
 
 from brokerlab.errors import NodeFailedError
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
+from brokerlab.widgets import LiveView
 
 BEGIN = 1_700_000_000.0
 
 
-def nodes(zookeeper: str = "running", brokers: tuple[str, ...] = ("running",) * 3) -> tuple[NodeView, ...]:
+def until(condition: Callable[[], bool], limit: float = 5) -> bool:
+    end = time.monotonic() + limit
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def notice(view: LiveView[Any]) -> tuple[str, str]:
+    return view.state["notice"]["kind"], view.state["notice"]["text"]
+
+
+def nodes(
+    zookeeper: str = "running", brokers: tuple[str, ...] = ("running",) * 3
+) -> tuple[NodeView, ...]:
     views = [NodeView("zookeeper", "zookeeper", None, 2181, zookeeper, 100)]
     for number, state in enumerate(brokers, start=1):
-        views.append(NodeView(f"broker-{number}", "broker", number, 9091 + number, state, 100 + number))
+        views.append(
+            NodeView(f"broker-{number}", "broker", number, 9091 + number, state, 100 + number)
+        )
     return tuple(views)
 
 
@@ -25,7 +41,10 @@ def topic(name: str, partitions: int = 3, brokers: int = 3, internal: bool = Fal
     return TopicView(
         name,
         internal,
-        tuple(PartitionView(name, p, replicas[p][0], replicas[p], replicas[p]) for p in range(partitions)),
+        tuple(
+            PartitionView(name, p, replicas[p][0], replicas[p], replicas[p])
+            for p in range(partitions)
+        ),
     )
 
 
@@ -75,7 +94,8 @@ def lost() -> Snapshot:
         controller=None,
         nodes=nodes(brokers=("killed",) * 3),
         registered=(),
-        problem="no broker answers on 9092, 9093 or 9094.",
+        topics=(),
+        problem="no broker answers: lab.repair() starts what is down.",
     )
 
 

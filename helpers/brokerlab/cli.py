@@ -1,0 +1,186 @@
+"""The ``brokerlab`` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from brokerlab import control, distribution, doctor, lab, settings
+from brokerlab.errors import BrokerLabError, NoLabError, SettingError
+from brokerlab.labfolder import LabFolder, running_labs
+from brokerlab.progress import TerminalProgress
+from brokerlab.topology import MOST_BROKERS
+
+USABLE, FAILED, NO_LAB, DEGRADED = 0, 1, 3, 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code.
+
+    0: done, or the lab is usable · 1: it could not be done · 2: the command is not understood ·
+    3: there is no lab · 4: the lab runs, but not all of it.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except NoLabError as error:
+        print(error, file=sys.stderr)
+        return NO_LAB
+    except BrokerLabError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("Interrupted; nothing is half-done: run the command again.", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="brokerlab", description="A real ZooKeeper and a real Kafka cluster for learning."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def named(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--name", default="main", help="which lab (default: main)")
+
+    sub = command(
+        "doctor", _doctor, "look at this machine, and say what stands in the way of a lab"
+    )
+    sub.add_argument("--json", action="store_true", help="for programs")
+    command("prefetch", _prefetch, "fetch the jars and make the class-data archive, once")
+    sub = command("start", _start, "start a lab that stays until `brokerlab stop`")
+    sub.add_argument(
+        "--brokers", default="3", help=f"how many brokers, 1 to {MOST_BROKERS} (default: 3)"
+    )
+    named(sub)
+    sub = command(
+        "status", _status, "say what runs; exit code 0: usable, 3: no lab, 4: a part is down"
+    )
+    sub.add_argument("--json", action="store_true", help="for programs")
+    named(sub)
+    sub = command("logs", _logs, "print the log of a node")
+    sub.add_argument("node", metavar="NODE", help="zookeeper, broker-1, ...")
+    sub.add_argument("-n", "--lines", type=int, default=0, help="only the last lines")
+    named(sub)
+    sub = command("tools", _tools, "list the console tools")
+    sub.add_argument("--path", action="store_true", help="print the folder that holds them")
+    sub = command("stop", _stop, "stop a lab; its topics are gone then")
+    sub.add_argument("--all", action="store_true", help="stop every lab of this user")
+    named(sub)
+    return parser
+
+
+def _doctor(arguments: Any) -> int:
+    findings = doctor.examine(settings.read())
+    if arguments.json:
+        print(json.dumps([finding.to_dict() for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(finding)
+    return FAILED if any(finding.bad for finding in findings) else USABLE
+
+
+def _prefetch(arguments: Any) -> int:
+    have = distribution.prefetch(settings.read(), TerminalProgress())
+    archive = "with" if have.archive else "without"
+    print(f"Kafka {have.version} is ready: {len(have.jars)} jars, {archive} a class-data archive.")
+    return USABLE
+
+
+def _start(arguments: Any) -> int:
+    if not arguments.brokers.lstrip("-").isdecimal():
+        raise SettingError(
+            f"--brokers {arguments.brokers!r} is not a number of brokers: give a whole number from 1 to {MOST_BROKERS}."
+        )
+    started = lab.start(
+        int(arguments.brokers), name=arguments.name, keep=True, progress=TerminalProgress()
+    )
+    print(f"bootstrap servers: {started.bootstrap_servers}")
+    print(f"ZooKeeper:         {started.zookeeper_connect}")
+    print("`brokerlab stop` stops it.")
+    return USABLE
+
+
+def _status(arguments: Any) -> int:
+    try:
+        status = control.status(_folder(arguments))
+    except NoLabError:
+        if arguments.json:
+            print(json.dumps(_nothing(arguments.name), indent=1))
+            return NO_LAB
+        raise
+    if arguments.json:
+        print(json.dumps(status, indent=1))
+    else:
+        print(f"lab {status['lab']}: {status['state']} ({status['runtime']})")
+        for node in status["nodes"]:
+            pid = f"pid {node['pid']}" if node["pid"] else "no process"
+            print(f"  {node['name']:<10} port {node['port']:<6} {node['state']:<9} {pid}")
+        for lease in status["leases"]:
+            print(f"  used by {lease['what']}" + (f" (pid {lease['pid']})" if lease["pid"] else ""))
+    return USABLE if status["state"] == "usable" else DEGRADED
+
+
+def _nothing(name: str) -> dict[str, Any]:
+    return {
+        "lab": name,
+        "runtime": None,
+        "state": "none",
+        "bootstrap_servers": "",
+        "zookeeper_connect": "",
+        "nodes": [],
+        "leases": [],
+    }
+
+
+def _logs(arguments: Any) -> int:
+    folder = _folder(arguments)
+    file = folder.node(arguments.node) / "node.log"
+    known = sorted(path.parent.name for path in folder.nodes.glob("*/node.log"))
+    if arguments.node not in known:
+        if not known:
+            raise NoLabError(control.no_lab(folder.name))
+        raise SettingError(f"There is no node {arguments.node!r}: there are {', '.join(known)}.")
+    lines = file.read_text("utf-8", "replace").splitlines()
+    print("\n".join(lines[-max(0, arguments.lines) :]))
+    return USABLE
+
+
+def _tools(arguments: Any) -> int:
+    from brokerlab.tools import TOOLS
+
+    print(sysconfig.get_path("scripts") if arguments.path else "\n".join(TOOLS))
+    return USABLE
+
+
+def _stop(arguments: Any) -> int:
+    asked = settings.read()
+    folders = running_labs(asked.home) if arguments.all else [_folder(arguments)]
+    if not folders:
+        print("No lab is running.")
+    for folder in folders:
+        try:
+            control.stop(folder)
+        except NoLabError:
+            if not arguments.all:
+                raise
+        print(f"Lab {folder.name} has stopped.")
+    return USABLE
+
+
+def _folder(arguments: Any) -> LabFolder:
+    return LabFolder(settings.read().home, arguments.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

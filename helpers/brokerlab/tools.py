@@ -1,0 +1,306 @@
+"""Kafka's and ZooKeeper's console tools, by their real names.
+
+The scripts of Kafka's distribution are a shell around a Java class; these are another one around the same
+class, from the same jars. They take what the real ones take, and answer what the real ones answer.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brokerlab import distribution, settings
+from brokerlab.errors import BrokerLabError, NodeFailedError, NoLabError, SettingError
+
+_PACKAGE = Path(__file__).parent
+
+LOG4J = {kind: (_PACKAGE / "log4j" / f"{kind}.properties").as_uri() for kind in ("node", "tool")}
+
+MAIN_CLASSES = {
+    "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "broker": "kafka.Kafka",
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A console tool: its main class, its heap, how much it logs, and arguments that always come first."""
+
+    main_class: str
+    heap: str = "128m"
+    log: str = "tool"
+    first: tuple[str, ...] = ()
+    version: str = distribution.KAFKA_VERSION
+
+
+TOOLS = {
+    "kafka-topics.sh": Tool("org.apache.kafka.tools.TopicCommand"),
+    "kafka-topics-2.8.2.sh": Tool("kafka.admin.TopicCommand", version="2.8.2"),
+    "kafka-console-producer.sh": Tool("kafka.tools.ConsoleProducer"),
+    "kafka-console-consumer.sh": Tool("org.apache.kafka.tools.consumer.ConsoleConsumer"),
+    "kafka-consumer-groups.sh": Tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
+    "kafka-configs.sh": Tool("kafka.admin.ConfigCommand"),
+    "kafka-get-offsets.sh": Tool("org.apache.kafka.tools.GetOffsetShell"),
+    "kafka-leader-election.sh": Tool("org.apache.kafka.tools.LeaderElectionCommand"),
+    "kafka-reassign-partitions.sh": Tool(
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+    ),
+    "kafka-dump-log.sh": Tool("kafka.tools.DumpLogSegments"),
+    "kafka-producer-perf-test.sh": Tool("org.apache.kafka.tools.ProducerPerformance", heap="256m"),
+    "zookeeper-shell.sh": Tool(
+        "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka", first=("-server",)
+    ),
+    "zookeeper-server-start.sh": Tool(MAIN_CLASSES["zookeeper"], heap="64m", log="node"),
+    "kafka-server-start.sh": Tool(MAIN_CLASSES["broker"], heap="256m", log="node"),
+}
+
+_ADDRESS_OPTIONS = ("--bootstrap-server", "--broker-list", "--zookeeper", "--bootstrap-controller")
+
+
+def command(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the Java command line of a console tool.
+
+    Raises
+    ------
+    SettingError
+        There is no such tool.
+    NotFetchedError
+        The jars are not in the cache yet.
+    """
+    tool = TOOLS.get(name)
+    if tool is None:
+        raise SettingError(f"There is no tool {name!r}: there are {', '.join(TOOLS)}.")
+    asked = settings.read()
+    if tool.version == distribution.KAFKA_VERSION:
+        jars = distribution.installed(asked)
+    else:
+        from brokerlab.progress import TerminalProgress
+
+        jars = distribution.prefetch_2018(asked, TerminalProgress())
+    properties = {"log4j.configuration": LOG4J[tool.log], "zookeeper.sasl.client": "false"}
+    first = tool.first if arguments else ()
+    return jars.command(
+        tool.main_class,
+        *first,
+        *arguments,
+        heap=tool.heap,
+        initial_heap="32m",
+        properties=properties,
+    )
+
+
+def check_somebody_listens(name: str, arguments: Sequence[str]) -> None:
+    """Make sure that one of the addresses of a command answers: the real tool would wait a minute in vain.
+
+    Raises
+    ------
+    NoLabError
+        None does.
+    """
+    addresses = [
+        address
+        for option, value in zip(arguments, arguments[1:], strict=False)
+        if option in _ADDRESS_OPTIONS
+        for address in value.split(",")
+    ]
+    if name == "zookeeper-shell.sh" and arguments:
+        addresses.append(arguments[0].partition("/")[0])
+    if addresses and all(_refused(address) for address in addresses):
+        raise NoLabError(
+            f"Nothing listens on {', '.join(addresses)}: `brokerlab status` shows where the lab is, `brokerlab start` starts one."
+        )
+
+
+def _refused(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        # Not for us to judge: the tool itself says what is wrong with the address.
+        return False
+
+
+def main() -> int:
+    """Be the console tool that this process is called."""
+    name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    try:
+        check_somebody_listens(name, arguments)
+        argv = command(name, arguments)
+    except BrokerLabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.execve(argv[0], argv, distribution.java_environment())
+
+
+class BackgroundTool:
+    """A console tool that runs beside the notebook: what is written to it is typed, what it prints is kept.
+
+    It ends when it is stopped, and when this process ends, however it ends.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The command as it would be typed, the tool's name first.
+    keep : int
+        How many lines of output to keep.
+
+    Raises
+    ------
+    BrokerLabError
+        There is no such tool, or nothing listens on the addresses it is given.
+    """
+
+    def __init__(self, argv: Sequence[str], keep: int = 1000) -> None:
+        from brokerlab.processes import spawn_tied
+
+        name, *arguments = argv
+        check_somebody_listens(name, arguments)
+        self.argv = tuple(argv)
+        self._process = spawn_tied(
+            command(name, arguments),
+            env=distribution.java_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._lines: deque[str] = deque(maxlen=keep)
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[str], None]] = []
+        self._reader = threading.Thread(target=self._read, name=name, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for raw in self._process.stdout:
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            with self._changed:
+                self._lines.append(line)
+                listeners = list(self._listeners)
+                self._changed.notify_all()
+            for listener in listeners:
+                listener(line)
+        self._process.wait()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What it has printed so far, standard output and standard error together."""
+        with self._changed:
+            return tuple(self._lines)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call `listener` with every new line, on the thread that reads; return what ends that."""
+        with self._changed:
+            self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with self._changed:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def write(self, line: str) -> None:
+        """Type a line, and Enter.
+
+        Raises
+        ------
+        NodeFailedError
+            The tool has ended.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except OSError:
+            raise NodeFailedError(
+                f"{self.argv[0]} has ended, so nothing can be typed: start it again."
+            ) from None
+
+    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+        """Wait until a line holds `text`; return the line.
+
+        Raises
+        ------
+        NodeFailedError
+            It has not come within `timeout` seconds, or the tool ended without it.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for line in self._lines:
+                    if text in line:
+                        return line
+                left = deadline - time.monotonic()
+                ended = not self._reader.is_alive() or not self.running
+                if ended and not self._reader.is_alive():
+                    raise NodeFailedError(
+                        f"{self.argv[0]} ended without printing {text!r}; its last line: {self._last()}"
+                    )
+                if left <= 0:
+                    raise NodeFailedError(
+                        f"{self.argv[0]} has not printed {text!r} within {timeout:.0f} s; its last line: {self._last()}"
+                    )
+                self._changed.wait(min(left, 0.1))
+
+    def _last(self) -> str:
+        return self._lines[-1] if self._lines else "none"
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait until it ends by itself; return its exit code.
+
+        Raises
+        ------
+        NodeFailedError
+            It still runs after `timeout` seconds.
+        """
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise NodeFailedError(
+                f"{self.argv[0]} still runs after {timeout:.0f} s; stop() ends it."
+            ) from None
+        self._reader.join(5)
+        return code
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """End it in an orderly way, or after `timeout` seconds by force; return its exit code."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        code = self._process.wait()
+        self._reader.join(5)
+        if self._process.stdin:
+            self._process.stdin.close()
+        return code
+
+    def __repr__(self) -> str:
+        return f"<{self.argv[0]}: {'running' if self.running else 'ended'}>"
+
+
+def background(argv: Sequence[str], keep: int = 1000) -> BackgroundTool:
+    """Start a console tool beside the notebook; see `BackgroundTool`."""
+    return BackgroundTool(argv, keep)

@@ -1,0 +1,75 @@
+// Two terminals: lines go out by a form, and come back in the state.
+
+const PANES = [
+  { name: "producer", says: "Producer", state: { waiting: "not started", running: "running", ended: "ended" } },
+  { name: "consumer", says: "Consumer", state: { waiting: "not started", running: "running", ended: "stopped" } },
+];
+
+function paneScene({ name, says, state }, terminal) {
+  const lines = terminal.lines.map(([kind, line], index) => [
+    "div",
+    { key: terminal.hidden + index, class: `bl-line bl-line-${kind}`, "data-line": kind },
+    line || "\u00a0",
+  ]);
+  return [
+    ["span", { class: "bl-pane-name" }, says],
+    ["span", { class: "bl-pane-state", "data-state": terminal.state }, state[terminal.state]],
+    ["code", { class: "bl-command", title: terminal.command }, `$ ${terminal.command}`],
+    ["div", { class: "bl-log", role: "log", "aria-label": `${name} terminal`, tabindex: 0 }, ...lines],
+  ];
+}
+
+function controlScene(running) {
+  const [kind, words, code] = running
+    ? ["stop", "Stop consumer", "consoles.stop_consumer()"]
+    : ["start", "Start consumer", "consoles.start_consumer()"];
+  const command = JSON.stringify({ kind });
+  return [
+    "button",
+    { key: kind, type: "button", "data-command": command, "data-code": code, "data-group": "consumer" },
+    words,
+  ];
+}
+
+export default liveView(({ stage, send, showCode }) => {
+  const input = make("input", {
+    type: "text",
+    "aria-label": "a line for the producer",
+    placeholder: "type a message, then Enter",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const form = make("form", { class: "bl-entry" }, make("span", { "aria-hidden": "true" }, ">"), input);
+  const controls = make("div", { class: "bl-entry" });
+  const panes = PANES.map(({ name }) => make("div", { class: "bl-pane-body", "data-pane": name }));
+  stage.append(
+    make(
+      "div",
+      { class: "bl-panes" },
+      make("section", { class: "bl-pane", "aria-label": "producer" }, panes[0], form),
+      make("section", { class: "bl-pane", "aria-label": "consumer" }, panes[1], controls),
+    ),
+  );
+
+  const showTyped = () => showCode(`consoles.type(${JSON.stringify(input.value)})`);
+  input.addEventListener("input", showTyped);
+  input.addEventListener("focus", showTyped);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send({ kind: "type", text: input.value });
+    input.value = "";
+  });
+
+  return (view) => {
+    PANES.forEach((pane, index) => {
+      const terminal = view[pane.name];
+      if (!terminal) return;
+      const before = panes[index].querySelector(".bl-log");
+      const atEnd = !before || before.scrollTop + before.clientHeight >= before.scrollHeight - 4;
+      patch(panes[index], paneScene(pane, terminal));
+      const log = panes[index].querySelector(".bl-log");
+      if (atEnd) log.scrollTop = log.scrollHeight;
+    });
+    if (view.consumer) patch(controls, [controlScene(view.consumer.state === "running")]);
+  };
+});

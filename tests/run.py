@@ -1,0 +1,121 @@
+"""Runs every test that this machine can run, and ends with what it left out and why.
+
+    python tests/run.py [--leave-out MARK] [pytest's arguments]
+
+With CI=true a mark that the machine cannot run fails the run, unless --leave-out names it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+ON_REQUEST = "--leave-out was given"
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], add_help=False)
+    parser.add_argument("--leave-out", action="append", default=[], metavar="MARK")
+    asked, arguments = parser.parse_known_args(argv)
+    os.chdir(ROOT)
+    gaps = missing() | dict.fromkeys(asked.leave_out, ON_REQUEST)
+    runner = Runner(gaps)
+    code = int(pytest.main(arguments, plugins=[runner]))
+    listing = any(word in arguments for word in ("--collect-only", "--co", "--help", "-h"))
+    if code == 0 and not runner.ran and not listing:
+        print("No test ran: that is a failure.")
+        return int(pytest.ExitCode.NO_TESTS_COLLECTED)
+    unable = sorted({mark for mark in runner.deselected if gaps[mark] != ON_REQUEST})
+    if unable and os.environ.get("CI", "").lower() in ("true", "1"):
+        print(f"CI must run everything: provide what {', '.join(unable)} needs, or --leave-out it.")
+        return code or 1
+    return code
+
+
+def missing() -> dict[str, str]:
+    """Return the marks whose tests cannot run here, each with the reason."""
+    gaps = {}
+    if sys.platform not in ("linux", "darwin"):
+        gaps |= dict.fromkeys(("cluster", "faults"), f"the lab does not run on {sys.platform}")
+    if (reason := _no_docker()) is not None:
+        gaps["containers"] = reason
+    if not any(map(shutil.which, CHROMIUMS)):
+        gaps["browser"] = f"no {' or '.join(CHROMIUMS)} is on PATH"
+    elif importlib.util.find_spec("playwright") is None:
+        gaps["browser"] = "Playwright is not installed (make dev)"
+    return gaps
+
+
+def _no_docker() -> str | None:
+    import docker
+
+    try:
+        docker.from_env(timeout=5).ping()
+    except Exception as error:
+        return f"no Docker daemon answers ({type(error).__name__})"
+    return None
+
+
+class Runner:
+    """The pytest plugin that deselects what cannot run, and tells at the end."""
+
+    def __init__(self, gaps: dict[str, str]) -> None:
+        self.gaps = gaps
+        self.deselected: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.ran = 0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        kept, left_out = [], []
+        for item in items:
+            gap = next((mark for mark in self.gaps if item.get_closest_marker(mark)), None)
+            if gap is None:
+                kept.append(item)
+            else:
+                left_out.append(item)
+                self.deselected[gap] += 1
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = kept
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self._note(report.longrepr)
+        elif report.when == "call":
+            self.ran += 1
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._note(report.longrepr)
+
+    def _note(self, why: object) -> None:
+        if isinstance(why, tuple):
+            self.skipped[str(why[2]).removeprefix("Skipped: ")] += 1
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("left out on this machine")
+        for mark, count in sorted(self.deselected.items()):
+            terminalreporter.line(f"{count} marked {mark}: {self.gaps[mark]}")
+        for reason, count in sorted(self.skipped.items()):
+            terminalreporter.line(f"{count} skipped: {reason}")
+        if not self.deselected and not self.skipped:
+            terminalreporter.line("nothing")
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    print("make test: all is well." if code == 0 else f"make test: failed (exit code {code}).")
+    sys.exit(code)

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import widget_fakes as fakes
+from brokerlab.errors import NodeFailedError
+from brokerlab.observe import Snapshot
+from brokerlab.widgets import ClusterMap
+from brokerlab.widgets.scene import Element
+from widget_fakes import FakeLab, FakeObserver, nodes, notice, snapshot, topic, until
+
+Make = Callable[..., ClusterMap]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[ClusterMap] = []
+
+    def one(seen: Snapshot | None = None, **options: Any) -> ClusterMap:
+        view = ClusterMap(FakeLab(), observer=FakeObserver(seen or snapshot()), **options)
+        made.append(view)
+        return view
+
+    yield one
+    for view in made:
+        view.close()
+
+
+def found(scene: Element, **wanted: str) -> list[Element]:
+    """Return the elements with these attributes (``_`` for ``-``), however deep."""
+    named = {name.replace("_", "-"): value for name, value in wanted.items()}
+    _, attributes, *children = scene
+    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
+    return here + [
+        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
+    ]
+
+
+def words(scene: Element) -> str:
+    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
+
+
+def roles(view: ClusterMap, broker: str) -> dict[str, str]:
+    (node,) = found(view.state["view"]["picture"], data_node=broker)
+    chips = [e for e in found(node, role="img") if "data-partition" in e[1]]
+    return {chip[1]["data-partition"]: chip[1]["data-role"] for chip in chips}
+
+
+def test_each_broker_shows_its_replicas_with_their_roles(make: Make) -> None:
+    view = make()
+    assert roles(view, "broker-1") == {
+        "photos-0": "leader",
+        "photos-1": "follower",
+        "photos-2": "follower",
+    }
+    assert roles(view, "broker-2")["photos-1"] == "leader"
+
+
+def test_a_replica_out_of_the_isr_and_a_partition_without_leader(make: Make) -> None:
+    view = make(fakes.broker_2_killed())
+    assert set(roles(view, "broker-2").values()) == {"out-of-sync"}
+    gone = fakes.without(topic("solo", 1, 1), 1)
+    view = make(snapshot(topics=(gone,)))
+    assert roles(view, "broker-1") == {"solo-0": "leaderless"}
+    (headline,) = found(view.state["view"]["picture"], data_headline="leaderless")
+    assert "No leader: solo 0." in words(headline)
+
+
+@pytest.mark.parametrize(
+    ("seen", "link"),
+    [
+        (snapshot(), "whole"),
+        (snapshot(registered=(1, 3)), "broken"),
+        (snapshot(nodes=nodes(brokers=("running", "killed", "running"))), "waiting"),
+        (snapshot(nodes=nodes(zookeeper="stopped")), "unknown"),
+    ],
+)
+def test_the_link_says_what_zookeeper_knows_of_broker_2(
+    make: Make, seen: Snapshot, link: str
+) -> None:
+    (drawn,) = found(make(seen).state["view"]["picture"], data_link="broker-2")
+    assert drawn[1]["data-state"] == link
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [
+        ("running", ["kill", "stop", "pause"]),
+        ("paused", ["resume", "kill"]),
+        ("stopped", ["start"]),
+        ("killed", ["start"]),
+        ("died", ["start"]),
+        ("starting", []),
+    ],
+)
+def test_the_buttons_fit_the_state(make: Make, state: str, verbs: list[str]) -> None:
+    view = make(snapshot(nodes=nodes(brokers=("running", state))))
+    (node,) = found(view.state["view"]["picture"], data_node="broker-2")
+    controls = found(node, role="button")
+    assert [words(control).strip() for control in controls] == verbs
+    assert [control[1]["data-code"] for control in controls] == [
+        f"lab.brokers[2].{verb}()" for verb in verbs
+    ]
+
+
+def test_without_controls_there_are_no_buttons(make: Make) -> None:
+    assert found(make(controls=False).state["view"]["picture"], role="button") == []
+
+
+def test_a_press_calls_the_node_and_shows_its_report(make: Make) -> None:
+    view = make()
+    view.press("kill", node="broker-2")
+    assert until(lambda: notice(view) == ("done", "broker-2 was killed."))
+    assert view._lab.brokers[2].done == ["kill"]
+    view.press("kill", node="zookeeper")
+    assert until(lambda: view._lab.zookeeper.done == ["kill"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "sentence"),
+    [
+        ("stop", "broker-1", "broker-1 did not stop within 15 s: kill it instead."),
+        ("pause", "broker-1", "OSError: no such process"),
+        ("kill", "broker-9", "This lab has no node 'broker-9': its nodes are in lab.nodes."),
+        (
+            "__init__",
+            "broker-1",
+            "A node has no control '__init__': use kill, stop, pause, resume or start.",
+        ),
+    ],
+)
+def test_what_goes_wrong_shows_in_the_map(make: Make, kind: str, node: str, sentence: str) -> None:
+    view = make()
+    view.press(kind, node=node)
+    assert until(lambda: notice(view) == ("error", sentence))
+
+
+def test_the_map_follows_the_observer(make: Make) -> None:
+    view = make()
+    view._observer.show(fakes.lost())
+    view.wait_until(lambda seen: not seen.reachable, 5, "the cluster to be lost")
+    assert until(lambda: bool(found(view.state["view"]["picture"], data_headline="lost")))
+
+
+def test_a_lost_cluster_shows_what_was_last_seen_and_says_so(make: Make) -> None:
+    view = make()
+    view._observer.show(fakes.lost())
+    assert until(lambda: bool(found(view.state["view"]["picture"], data_headline="lost")))
+    assert roles(view, "broker-1")["photos-0"] == "leader"
+    assert "as last seen" in words(view.state["view"]["picture"])
+    view._observer.show(snapshot(reachable=False, nodes=(), topics=(), problem="There is no lab."))
+    assert until(lambda: len(found(view.state["view"]["picture"], data_state="unknown")) > 3)
+    assert found(view.state["view"]["picture"], role="button") == []
+
+
+def test_a_zookeeper_that_does_not_answer_is_named(make: Make) -> None:
+    problem = "ZooKeeper does not answer: lab.repair() starts what is down."
+    view = make(snapshot(registered=(), problem=problem))
+    (drawn,) = found(view.state["view"]["picture"], data_link="broker-2")
+    assert drawn[1]["data-state"] == "unknown"
+    assert problem in words(view.state["view"]["picture"])
+
+
+def test_wait_until_names_what_did_not_come(make: Make) -> None:
+    with pytest.raises(NodeFailedError, match="a new leader for photos 0, and it did not come"):
+        make().wait_until(lambda seen: seen.controller == 3, 0.1, "a new leader for photos 0")
+
+
+def test_many_topics_are_capped_and_internal_ones_counted(make: Make) -> None:
+    many = tuple(topic(f"t{n:02}", 6) for n in range(12))
+    view = make(snapshot(topics=(*many, topic("__consumer_offsets", 3, internal=True))))
+    said = words(view.state["view"]["picture"])
+    assert "+ 9 more · __consumer_offsets ×3" in said
+    assert "t02" in said and "t03" not in said
+
+
+def test_more_partitions_than_fit_are_counted(make: Make) -> None:
+    view = make(snapshot(topics=(topic("wide", 40),)))
+    shown = len(roles(view, "broker-1"))
+    assert 4 <= shown < 40
+    assert f"+{40 - shown}" in words(view.state["view"]["picture"])
+
+
+def test_the_topics_asked_for_are_shown_alone_even_if_internal(make: Make) -> None:
+    seen = snapshot(topics=(topic("a"), topic("b"), topic("__consumer_offsets", 1, internal=True)))
+    view = make(seen, topics=["b", "__consumer_offsets"])
+    assert set(roles(view, "broker-1")) == {"b-0", "b-1", "b-2", "__consumer_offsets-0"}
+
+
+def test_an_empty_cluster_says_so(make: Make) -> None:
+    assert "no topics yet" in words(make(snapshot(topics=())).state["view"]["picture"])
+
+
+def test_the_height_never_changes(make: Make) -> None:
+    cases = [snapshot(), fakes.lost(), fakes.broker_2_killed(), snapshot(topics=(), events=())]
+    cases.append(snapshot(topics=tuple(topic(f"t{n}", 6) for n in range(12))))
+    cases.append(snapshot(nodes=nodes(brokers=("running",) * 5)))
+    assert len({make(seen).state["view"]["picture"][1]["viewBox"] for seen in cases}) == 1
+
+
+def test_the_still_is_equal_for_equal_snapshots_and_stands_alone(make: Make) -> None:
+    seen = fakes.broker_2_killed()
+    first, second = make(seen).still(), make(seen).still()
+    assert first == second
+    root = ET.fromstring(first)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in first and "class=" not in first and "data-" not in first
+    assert ">kill<" not in first
+
+
+def test_a_topic_cannot_break_out_of_the_still(make: Make) -> None:
+    ET.fromstring(make(snapshot(topics=(topic('a"<b>&c'),))).still())
+
+
+def test_closing_lets_go_of_the_observer(make: Make) -> None:
+    view = make()
+    view.close()
+    assert view._observer.callbacks == []
+    assert not view._observer.closed, "the map closes only an observer of its own"
+
+
+def test_the_map_closes_its_own_observer(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[FakeObserver] = []
+
+    def observer(_: Any) -> FakeObserver:
+        made.append(FakeObserver(snapshot()))
+        return made[-1]
+
+    monkeypatch.setattr("brokerlab.widgets.cluster_map.Observer", observer)
+    ClusterMap(FakeLab()).close()
+    assert made[0].closed
+
+
+def test_the_repr_is_short(make: Make) -> None:
+    assert repr(make()) == "<ClusterMap>"
