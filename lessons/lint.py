@@ -48,7 +48,7 @@ class Finding:
 def lint(course: Course, lesson: Lesson) -> Iterator[Finding]:
     """Yield each rule that the lesson breaks."""
     cells = lesson.cells
-    for found in (_sizes, _words_of_code, _tags, _unstable, _exercises, _sections):
+    for found in (_sizes, _forbidden, _tags, _unstable, _exercises, _sections):
         for line, text in found(cells):
             yield Finding(lesson, line, text)
     for line, text in _links(cells, course):
@@ -99,7 +99,7 @@ def _readable(markdown: str) -> str:
     return re.sub(r"<[^>]+>|\]\([^)]*\)", " ", markdown)
 
 
-def _words_of_code(cells: list[NotebookNode]) -> Findings:
+def _forbidden(cells: list[NotebookNode]) -> Findings:
     for cell in _code(cells):
         if cell.source.lstrip().startswith("%%"):
             continue

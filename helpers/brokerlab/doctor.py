@@ -123,7 +123,9 @@ def _home(settings: Settings) -> Iterator[Finding]:
     elif mount and "noexec" in mount.opts.split(","):
         advice = "set BROKERLAB_HOME to a disk that allows programs: Kafka's compression libraries are loaded from there"
         bad = True
-    yield Finding("folder of the labs", f"{home} on {kind}", advice, bad)
+    # Its path only where it matters: notebooks with this output are committed.
+    found = f"{home} is on {kind}" if advice else f"writable, on {kind}"
+    yield Finding("folder of the labs", found, advice, bad)
 
 
 def _mount_of(folder: Path) -> Any:

@@ -458,15 +458,15 @@ class Lab:
             f"<tr><td style='text-align:left'>{node['name']}</td>"
             f"<td style='text-align:left'>{topology.HOST}:{node['port']}</td>"
             f"<td style='text-align:left'>{_MARKS.get(node['state'], '○')} {node['state']}</td>"
-            f"<td>{node['pid'] or '–'}</td></tr>"
+            f"<td style='text-align:left'>{_pid(node)}</td></tr>"
             for node in status["nodes"]
         )
         heads = "".join(
             f"<th style='text-align:left'>{head}</th>"
-            for head in ("node", "address", "state", "pid")
+            for head in ("node", "address", "state", "process")
         )
         return (
-            f"<b>Lab {html.escape(self.name)}</b>: {status['state']}, {len(status['leases'])} in use"
+            f"<b>Lab {html.escape(self.name)}</b>: {status['state']}"
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
         )
 
@@ -475,6 +475,10 @@ class Lab:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _pid(node: Mapping[str, Any]) -> str:
+    return f"pid {node['pid']}" if node["pid"] else "no process"
 
 
 _MARKS = {"running": "●", "paused": "◐", "starting": "◌"}

@@ -156,7 +156,7 @@ class LabFolder:
 
 
 class Lease:
-    """This process's use of a lab: an exclusive lock on a file of its own, until `release` or death."""
+    """The use of a lab by one process: an exclusive lock on a file of its own, until `release` or death."""
 
     def __init__(self, folder: LabFolder, holder: dict[str, Any]) -> None:
         draft = folder.leases / f".{secrets.token_hex(8)}"

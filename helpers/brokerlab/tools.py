@@ -6,6 +6,7 @@ class, from the same jars. They take what the real ones take, and answer what th
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -107,7 +108,7 @@ def check_somebody_listens(name: str, arguments: Sequence[str]) -> None:
     """
     addresses = [
         address
-        for option, value in zip(arguments, arguments[1:], strict=False)
+        for option, value in itertools.pairwise(arguments)
         if option in _ADDRESS_OPTIONS
         for address in value.split(",")
     ]

@@ -114,15 +114,23 @@ def test_a_topic_that_does_not_exist_is_a_sentence_in_place(
     make: Make, started: list[FakeTool]
 ) -> None:
     consoles = make("fotos")
-    sentence = (
-        "There is no topic 'fotos': create it with kafka-topics.sh --create, then press Start."
-    )
+    sentence = "There is no topic 'fotos': create it with kafka-topics.sh --create, then press Start consumer."
     assert until(lambda: notice(consoles) == ("error", sentence))
     assert started == []
     with pytest.raises(BrokerLabError, match="There is no topic 'fotos'"):
         consoles.wait_for("hello", timeout=30)
     consoles.type("hello")
-    assert until(lambda: "does not run" in notice(consoles)[1])
+    assert until(lambda: consoles.pending == ())
+    assert notice(consoles) == ("error", sentence)
+
+
+def test_typing_starts_a_producer_that_does_not_run(make: Make, started: list[FakeTool]) -> None:
+    consoles = make()
+    assert until(lambda: len(started) == 2)
+    started[0].running = False
+    consoles.type("again")
+    consoles.wait_for("again", timeout=5)
+    assert [tool.argv[0] for tool in started].count("kafka-console-producer.sh") == 2
 
 
 def test_a_lost_cluster_is_a_sentence_in_place(make: Make) -> None:

@@ -7,7 +7,6 @@ console tool with Java noting every class that it loads, and joins the notes.
 from __future__ import annotations
 
 import gzip
-import os
 import socket
 import subprocess
 import tempfile
@@ -167,9 +166,7 @@ def use_every_tool(run: Run) -> None:
     preferred = ("--election-type", "preferred", "--all-topic-partitions")
     run.tool("elect", f"{tools}.LeaderElectionCommand", *server, *preferred)
     segment = run.folder / "broker-1" / f"{TOPIC}-0" / f"{0:020}.log"
-    run.tool(
-        "segment", "kafka.tools.DumpLogSegments", "--print-data-log", "--files", str(segment)
-    )
+    run.tool("segment", "kafka.tools.DumpLogSegments", "--print-data-log", "--files", str(segment))
     run.tool(
         "load",
         f"{tools}.ProducerPerformance",
@@ -248,7 +245,7 @@ def main() -> None:
         joined = join([file.read_text("utf-8") for file in Path(folder).glob("*.classes")])
     temporary = CLASS_LIST.with_suffix(".new")
     temporary.write_bytes(gzip.compress(joined.encode(), 9, mtime=0))
-    os.replace(temporary, CLASS_LIST)
+    temporary.replace(CLASS_LIST)
     print(f"{joined.count(chr(10))} lines, {CLASS_LIST.stat().st_size / 1000:.0f} kB compressed")
 
 

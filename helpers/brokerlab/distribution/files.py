@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,12 @@ from pathlib import Path
 from brokerlab.errors import ResourceError
 
 PARTIAL = ".part"
+
+
+def sha256(file: Path) -> str:
+    """Return the hexadecimal digest of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager

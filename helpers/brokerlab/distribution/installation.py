@@ -6,11 +6,13 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from brokerlab.distribution.archive import ROUGH_SIZE, archive_path, make_archive
+from brokerlab.distribution.archive import SIZE as ARCHIVE_SIZE
+from brokerlab.distribution.archive import archive_path, is_sound, make_archive
 from brokerlab.distribution.fetch import fetch
 from brokerlab.distribution.files import remove_partial_files, require_space, writing
 from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, Jar, locked
@@ -30,7 +32,7 @@ def installed(settings: Settings, verify: bool = False) -> Distribution:
     settings : Settings
         Says where the cache is.
     verify : bool
-        Hash every jar first, instead of comparing sizes alone.
+        Hash every jar and the archive first, instead of trusting their sizes.
 
     Raises
     ------
@@ -44,13 +46,13 @@ def installed(settings: Settings, verify: bool = False) -> Distribution:
             f"{len(unfit)} of Kafka's {len(jars)} jars are missing or damaged in {settings.cache} "
             f"({unfit[0].name} is one): run `brokerlab prefetch` once, with a network."
         )
-    return _kafka(settings)
+    return _kafka(settings, verify=verify)
 
 
 def prefetch(settings: Settings, progress: Progress) -> Distribution:
     """Fetch the jars that are missing or damaged, and make the class-data archive if there is none.
 
-    With a full cache it only hashes the jars, and neither writes nor uses the network.
+    With a full and sound cache it hashes the files and does nothing else.
 
     Raises
     ------
@@ -60,17 +62,19 @@ def prefetch(settings: Settings, progress: Progress) -> Distribution:
         The disk is full or the cache cannot be written.
     """
     jars = locked("kafka")
-    if not _unfit(settings, jars, verify=True) and _kafka(settings).archive:
-        return _kafka(settings)
+    if not _unfit(settings, jars, verify=True):
+        distribution = _kafka(settings, verify=True)
+        if distribution.archive:
+            return distribution
     try:
         with _cache_lock(settings, progress):
-            _fetch_unfit(settings, jars, progress, room=ROUGH_SIZE)
-            _make_archive(settings, progress)
+            _fetch_unfit(settings, jars, progress, room=ARCHIVE_SIZE)
+            return _with_archive(settings, progress)
     except ResourceError:
         if _unfit(settings, jars, verify=False):
             raise
         progress.done("No class-data archive, as the cache takes no more: starts are slower", 0.0)
-    return _kafka(settings)
+        return Distribution(KAFKA_VERSION, JAVA, _paths(settings, jars), None)
 
 
 def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
@@ -114,10 +118,11 @@ def _unfit(settings: Settings, jars: Sequence[Jar], *, verify: bool) -> list[Jar
     ]
 
 
-def _kafka(settings: Settings) -> Distribution:
+def _kafka(settings: Settings, *, verify: bool) -> Distribution:
     jars = _paths(settings, locked("kafka"))
     archive = archive_path(settings.cache / "archive", jars)
-    return Distribution(KAFKA_VERSION, JAVA, jars, archive if archive.exists() else None)
+    sound = is_sound(archive, verify=verify)
+    return Distribution(KAFKA_VERSION, JAVA, jars, archive if sound else None)
 
 
 def _fetch_unfit(
@@ -132,15 +137,17 @@ def _fetch_unfit(
         fetch(unfit, _repository(settings), settings.mirror, advance)
 
 
-def _make_archive(settings: Settings, progress: Progress) -> None:
-    distribution = _kafka(settings)
+def _with_archive(settings: Settings, progress: Progress) -> Distribution:
+    distribution = _kafka(settings, verify=True)
     if distribution.archive:
-        return
-    target = archive_path(settings.cache / "archive", distribution.jars)
+        return distribution
+    archive = archive_path(settings.cache / "archive", distribution.jars)
     with progress.step("Making the class-data archive"), writing(settings.cache):
-        made = make_archive(target, distribution.jars)
+        made = make_archive(archive, distribution.jars)
     if not made:
         progress.done("No class-data archive, as Java could not make it: starts are slower", 0.0)
+        return distribution
+    return replace(distribution, archive=archive)
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from brokerlab.distribution.files import sha256
 
 KAFKA_VERSION = "3.9.2"
 """The last line of Kafka that has a ZooKeeper mode."""
@@ -64,11 +65,8 @@ class Jar:
         try:
             if file.stat().st_size != self.size:
                 return False
-            if not verify:
-                return True
-            with file.open("rb") as content:
-                return hashlib.file_digest(content, "sha256").hexdigest() == self.sha256
-        except FileNotFoundError:
+            return not verify or sha256(file) == self.sha256
+        except OSError:
             return False
 
 

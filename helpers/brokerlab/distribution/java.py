@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class Distribution:
         return [
             str(self.java),
             *FLAGS,
-            *([f"-XX:SharedArchiveFile={self.archive}"] if self.archive else []),
+            *(_archive_flags(self.archive) if self.archive else ()),
             f"-Xms{initial_heap}",
             f"-Xmx{heap}",
             *(f"-D{name}={value}" for name, value in (properties or {}).items()),
@@ -110,6 +110,15 @@ class Distribution:
         ]
 
 
-def class_path(jars: tuple[Path, ...]) -> str:
+def class_path(jars: Sequence[Path]) -> str:
     """Join jars as ``java -cp`` takes them."""
     return os.pathsep.join(map(str, jars))
+
+
+def _archive_flags(archive: Path) -> tuple[str, ...]:
+    return (
+        f"-XX:SharedArchiveFile={archive}",
+        # Mapping it where it was made for spares each start the adjusting of 60 MB of addresses.
+        "-XX:+UnlockDiagnosticVMOptions",
+        "-XX:ArchiveRelocationMode=0",
+    )

@@ -6,7 +6,6 @@ reason; size and SHA-256 are taken from the jars themselves.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from jgo.maven import MavenContext
 
+from brokerlab.distribution.files import sha256
 from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, LOCK, Jar, write_lock
 
 ROOTS = {
@@ -70,12 +70,12 @@ def resolve(context: Any, group: str) -> Iterator[Jar]:
     if group in DEPENDENCIES_FOLLOWED:
         resolved = [*resolved, *followed]
     for dependency in resolved:
-        content = dependency.artifact.resolve().read_bytes()
+        file = dependency.artifact.resolve()
         yield Jar(
             group=group,
             coordinate=f"{dependency.groupId}:{dependency.artifactId}:{dependency.version}",
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            size=file.stat().st_size,
+            sha256=sha256(file),
             licence=licence(context, dependency.artifact.component.pom()),
         )
 

@@ -127,7 +127,7 @@ function liveView(mount) {
       update(state.view ?? {});
       const { kind = "none", text: said = "" } = state.notice ?? {};
       const text = said || (stage.querySelector("[data-command], form") ? IDLE : "");
-      notice.dataset.notice = kind;
+      notice.dataset.notice = said ? kind : "none";
       notice.title = text;
       if (notice.textContent !== text) notice.textContent = text;
       if (state.ended) {

@@ -164,8 +164,10 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         """
         self._accept({"kind": kind, **details})
 
-    def wait_until(self, predicate: Callable[[S], bool], timeout: float, what: str) -> None:
-        """Wait until `predicate` holds for what the view looks at.
+    def wait_until(
+        self, predicate: Callable[[S], bool], timeout: float = 20.0, what: str = "this"
+    ) -> S:
+        """Wait until `predicate` holds for what the view looks at; return the look that it holds for.
 
         Parameters
         ----------
@@ -182,7 +184,7 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
             It did not come in time, or the view was closed meanwhile.
         """
         limit = time.monotonic() + timeout
-        while not predicate(self.look()):
+        while not predicate(seen := self.look()):
             left = limit - time.monotonic()
             if left <= 0:
                 raise NodeFailedError(
@@ -194,6 +196,7 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
                 )
             with self._news:
                 self._news.wait(min(left, 0.25))
+        return seen
 
     def _hint(self) -> str:
         return f" {self.problem or 'Look at the view for what there is instead.'}"

@@ -33,9 +33,9 @@ LINK = 46
 LINK_FROM_LEFT = 26
 HEAD = 68
 ROW = 50
-CHIP_WIDTH = 32
+CHIP_WIDTH, CHIP_WIDTH_NARROW = 32, 26
 CHIP_HEIGHT = 27
-CHIP_STEP = 38
+CHIP_GAP = 6
 MORE = 24
 BUTTONS = 42
 BUTTON_GAP = 4
@@ -174,7 +174,10 @@ class _Drawing:
         self.strip_top = self.node_top + self.node_height + 12
         self.events_top = self.strip_top + STRIP + 12
         count = max(len(self.brokers), 1)
-        self.node_width = (WIDTH - 4 - GAP * (count - 1)) / count
+        self.node_width: float = (WIDTH - 4 - GAP * (count - 1)) / count
+
+        self.narrow = self.node_width < NARROW
+        self.chip_width = CHIP_WIDTH_NARROW if self.narrow else CHIP_WIDTH
 
     def picture(self) -> Element:
         height = self.events_top + EVENTS * EVENT_LINE + 6
@@ -235,7 +238,7 @@ class _Drawing:
         else:
             state, path, note = "broken", "no znode", "alarm-ink small"
             line = f"M{x:g} {top}V{middle - 11:g}M{x:g} {middle + 11:g}V{bottom}"
-        if self.node_width < NARROW:
+        if self.narrow:
             path, below = path.removeprefix("/brokers"), ""
         parts = [
             element("path", "link" if state == "whole" else f"link link-{state}", d=line),
@@ -252,19 +255,21 @@ class _Drawing:
         width = self.node_width
         parts = [
             box(0, 0, width, self.node_height, _frame(node.state)),
-            text(14, 29, f"Broker {node.id}", "heading"),
+            text(
+                14, 29, f"Broker {node.id}", "heading heading-narrow" if self.narrow else "heading"
+            ),
             text(width - 14, 29, f":{node.port}", "text soft mono end"),
             _state_mark(node.state, 14, 38),
         ]
         if self.seen.controller is not None and self.seen.controller == node.id:
-            parts.append(_controller_badge(width - 14, 37, short=width < NARROW))
+            parts.append(_controller_badge(width - 14, 37, short=self.narrow))
         parts.append(element("path", "rule", d=f"M12 {HEAD}H{width - 12:g}"))
         parts.append(self._replicas(node, width))
         if self.controls:
             code = f"lab.brokers[{node.id}]"
             top = self.node_height - BUTTONS + 2
             parts.append(
-                self._buttons(node, 12 if width > NARROW else 8, top, from_right=False, target=code)
+                self._buttons(node, 8 if self.narrow else 12, top, from_right=False, target=code)
             )
         return group(
             node.name, *parts, x=left, y=self.node_top, data_node=node.name, data_state=node.state
@@ -284,24 +289,25 @@ class _Drawing:
         return group("replicas", *rows, words, classes="" if self.seen.reachable else "dim")
 
     def _topic_row(self, topic: TopicView, node: NodeView, top: float, width: float) -> Element:
-        fitting = max(1, int((width - 24) // CHIP_STEP))
+        step = self.chip_width + CHIP_GAP
+        fitting = max(1, int((width - 24 + CHIP_GAP) // step))
         partitions = topic.partitions
         if len(partitions) > fitting:
             partitions = partitions[: fitting - 1]
-        chips = [
-            _chip(partition, node, 12 + i * CHIP_STEP, 23)
-            for i, partition in enumerate(partitions)
-            if node.id in partition.replicas
-        ]
         hidden = len(topic.partitions) - len(partitions)
-        parts = [text(13, 18, shortened(topic.name, width - 26, 14), "text small"), *chips]
+        here = [(i, p) for i, p in enumerate(partitions) if node.id in p.replicas]
+        parts = [text(13, 17, shortened(topic.name, width - 26, 14), "text small")]
+        parts += [_chip(p, node, 12 + i * step, 23, self.chip_width) for i, p in here]
         if hidden:
-            x = 12 + len(partitions) * CHIP_STEP
-            parts.append(text(x + 2, 42, f"+{hidden}", "text soft small"))
+            parts.append(text(14 + len(partitions) * step, 42, f"+{hidden}", "text soft small"))
+        elif not here:
+            parts.append(text(13, 41, "no replica here", "text soft small"))
         return group(f"topic-{topic.name}", *parts, y=top, data_topic=topic.name)
 
     def _more(self, width: float) -> str:
-        said = [] if self.seen.reachable else ["as last seen"]
+        if not self.seen.reachable:
+            return "as last seen"
+        said = []
         if len(self.topics) > self.rows:
             said.append(f"+ {len(self.topics) - self.rows} more")
         said += [f"{topic.name} ×{len(topic.partitions)}" for topic in self.internal]
@@ -424,7 +430,7 @@ def _controller_badge(right: float, y: float, *, short: bool) -> Element:
     )
 
 
-def _chip(partition: PartitionView, node: NodeView, x: float, y: float) -> Element:
+def _chip(partition: PartitionView, node: NodeView, x: float, y: float, width: float) -> Element:
     role = _role(partition, node.id)
     said = {
         "leader": "leader",
@@ -435,15 +441,13 @@ def _chip(partition: PartitionView, node: NodeView, x: float, y: float) -> Eleme
     label = f"{partition.topic} {partition.id}: {said}"
     parts: list[Element] = [
         element("title", "", label),
-        box(0, 0, CHIP_WIDTH, CHIP_HEIGHT, role, 7),
+        box(0, 0, width, CHIP_HEIGHT, role, 7),
     ]
     if role == "out-of-sync":
-        parts.append(hatch(CHIP_WIDTH, CHIP_HEIGHT))
+        parts.append(hatch(width, CHIP_HEIGHT))
     ink = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
     words = f"{partition.id}!" if role == "leaderless" else str(partition.id)
-    parts.append(
-        text(CHIP_WIDTH / 2, 19.5, words, f"chip-text {ink.get(role, 'on-follower')} middle")
-    )
+    parts.append(text(width / 2, 19.5, words, f"chip-text {ink.get(role, 'on-follower')} middle"))
     return group(
         f"chip-{partition.id}",
         *parts,

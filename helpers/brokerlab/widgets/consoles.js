@@ -11,10 +11,12 @@ function paneScene({ name, says, state }, terminal) {
     { key: terminal.hidden + index, class: `bl-line bl-line-${kind}`, "data-line": kind },
     line || "\u00a0",
   ]);
+  // An option such as --topic must not be broken at its hyphens.
+  const words = ["$", ...terminal.command.split(" ")].flatMap((word) => [" ", ["span", { class: "bl-word" }, word]]).slice(1);
   return [
     ["span", { class: "bl-pane-name" }, says],
     ["span", { class: "bl-pane-state", "data-state": terminal.state }, state[terminal.state]],
-    ["code", { class: "bl-command", title: terminal.command }, `$ ${terminal.command}`],
+    ["code", { class: "bl-command", title: terminal.command }, ...words],
     ["div", { class: "bl-log", role: "log", "aria-label": `${name} terminal`, tabindex: 0 }, ...lines],
   ];
 }

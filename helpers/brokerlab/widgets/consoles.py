@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from brokerlab import tools
 from brokerlab.errors import BrokerLabError
 from brokerlab.observe import snapshot
 from brokerlab.widgets.base import Command, LiveView, module, sheet
-from brokerlab.widgets.scene import Element, box, group, picture, shortened, text
+from brokerlab.widgets.scene import Element, box, group, picture, text
 
 if TYPE_CHECKING:
     from brokerlab.lab import Lab
 
 SHOWN_LINES = 200
-STILL_LINES = 9
-WIDTH, PANE, PANE_HEIGHT, GAP, LINE = 880, 433, 264, 14, 20
+STILL_LINES = 8
+COMMAND_LINES = 3
+COLUMNS = 46
+WIDTH, PANE, PANE_HEIGHT, GAP, LINE = 880, 431, 264, 14, 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TwinConsoles(LiveView[Terminals]):
         The consumer's ``--group``; the tool makes one up, if not given.
     """
 
-    title = "Console producer → console consumer"
+    title = "Twin consoles"
     _esm = module("base.js", "consoles.js")
     _css = sheet("base.css", "consoles.css")
 
@@ -161,6 +164,9 @@ class TwinConsoles(LiveView[Terminals]):
     def run(self, command: Command) -> str:
         match command["kind"]:
             case "type":
+                if not self._producing.running:
+                    self._demand_topic()
+                    self._producing.start(self.touch)
                 for line in str(command.get("text", "")).splitlines() or [""]:
                     self._producing.write(line)
                 return ""
@@ -181,11 +187,13 @@ class TwinConsoles(LiveView[Terminals]):
     def _demand_topic(self) -> None:
         seen = snapshot(self._lab)
         if not seen.reachable:
-            raise BrokerLabError(f"The cluster does not answer. {seen.problem} Then press Start.")
+            raise BrokerLabError(
+                f"The cluster does not answer. {seen.problem} Then press Start consumer."
+            )
         if seen.topic(self._topic) is None:
             raise BrokerLabError(
                 f"There is no topic {self._topic!r}: "
-                "create it with kafka-topics.sh --create, then press Start."
+                "create it with kafka-topics.sh --create, then press Start consumer."
             )
 
 
@@ -216,8 +224,7 @@ class _Console:
             self._tool.subscribe(changed)
 
     def write(self, line: str) -> None:
-        if self._tool is None or not self._tool.running:
-            raise BrokerLabError(f"{self._argv[0]} does not run: press Start, then type again.")
+        assert self._tool is not None
         self._tool.write(line)
         self._typed += ((len(self._tool.lines), line),)
 
@@ -248,21 +255,22 @@ def _pane(terminal: Terminal) -> dict[str, Any]:
 
 
 def _still_pane(name: str, terminal: Terminal, x: float) -> Element:
-    lines = [
-        text(
-            14,
-            70 + i * LINE,
-            shortened(f"> {line}" if kind == "typed" else line, PANE - 30, 14),
-            f"small mono {'typed' if kind == 'typed' else 'on-terminal'}",
-        )
-        for i, (kind, line) in enumerate(terminal.lines[-STILL_LINES:])
+    command = textwrap.wrap(f"$ {terminal.command}", COLUMNS, break_on_hyphens=False)[
+        :COMMAND_LINES
     ]
-    command = shortened(f"$ {terminal.command}", PANE - 30, 14)
+    lines = [(line, "soft-terminal") for line in command]
+    lines += [("", "on-terminal")] * (COMMAND_LINES + 1 - len(lines))
+    for kind, line in terminal.lines[-STILL_LINES:]:
+        typed = kind == "typed"
+        said = textwrap.shorten(f"> {line}" if typed else line, COLUMNS, placeholder="…")
+        lines.append((said, "typed" if typed else "on-terminal"))
     return group(
         name,
         box(0, 0, PANE, PANE_HEIGHT, "terminal"),
-        text(14, 30, command, "small mono soft-terminal"),
-        *lines,
+        *(
+            text(14, 28 + i * LINE, line, f"small mono {ink}")
+            for i, (line, ink) in enumerate(lines)
+        ),
         x=x,
         y=2,
     )

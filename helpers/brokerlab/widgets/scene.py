@@ -189,20 +189,26 @@ def shortened(words: str, room: float, size: float = 15) -> str:
     return words.rstrip() + "…"
 
 
+CAPTION = "A still picture, from when this was run. Run the cell to have it live."
+CAPTION_HEIGHT = 28
+
+
 def to_svg(scene: Element) -> str:
     """Write a `picture` as a still SVG of its own: light ground, no style sheet, no controls."""
     _, attributes, *children = scene
-    _, _, width, height = attributes["viewBox"].split()
+    _, _, width, drawn = attributes["viewBox"].split()
+    height = float(drawn) + CAPTION_HEIGHT
+    children.append(text(4, height - 8, CAPTION, "text soft small"))
     head = {
         "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": attributes["viewBox"],
+        "viewBox": f"0 0 {width} {_plain(height)}",
         "width": width,
-        "height": height,
+        "height": _plain(height),
         "role": "img",
         "aria-label": attributes["aria-label"],
         "font-family": FONT,
     }
-    ground = box(0, 0, float(width), float(height), "backdrop", 0)
+    ground = box(0, 0, float(width), height, "backdrop", 0)
     return f"<svg{_attributes(head)}>{''.join(_lines([ground, *children]))}</svg>"
 
 

@@ -47,6 +47,7 @@ STYLES: dict[str, dict[str, str]] = {
     "soft": {"fill": "$soft"},
     "mono": {"font-family": MONO},
     "heading": {"font-size": "19", "font-weight": "700", "fill": "$ink"},
+    "heading-narrow": {"font-size": "16"},
     "strong": {"font-weight": "700"},
     "end": {"text-anchor": "end"},
     "middle": {"text-anchor": "middle"},
