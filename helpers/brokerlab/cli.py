@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from brokerlab import control, distribution, doctor, lab, settings
+from brokerlab import control, distribution, doctor, lab, settings, tools
 from brokerlab.errors import BrokerLabError, NoLabError, SettingError
 from brokerlab.labfolder import LabFolder, running_labs
 from brokerlab.progress import TerminalProgress
@@ -98,7 +98,7 @@ def _prefetch(arguments: Any) -> int:
 
 
 def _start(arguments: Any) -> int:
-    if not arguments.brokers.lstrip("-").isdecimal():
+    if not re.fullmatch(r"-?\d+", arguments.brokers):
         raise SettingError(
             f"--brokers {arguments.brokers!r} is not a number of brokers: give a whole number from 1 to {MOST_BROKERS}."
         )
@@ -157,9 +157,7 @@ def _logs(arguments: Any) -> int:
 
 
 def _tools(arguments: Any) -> int:
-    from brokerlab.tools import TOOLS
-
-    print(sysconfig.get_path("scripts") if arguments.path else "\n".join(TOOLS))
+    print(tools.kafka_folder() / "bin" if arguments.path else "\n".join(tools.TOOLS))
     return USABLE
 
 

@@ -30,7 +30,9 @@ _leases: dict[Path, Lease] = {}
 
 def take_lease(folder: LabFolder) -> None:
     """Hold the lab for as long as this process lives, or until `release_lease`."""
-    if folder.path not in _leases:
+    lease = _leases.get(folder.path)
+    if lease is None or not lease.counts():
+        release_lease(folder)
         folder.create()
         what = os.environ.get("JPY_SESSION_NAME") or Path(sys.argv[0]).name or "python"
         holder = {"pid": os.getpid(), "what": Path(what).name}
@@ -168,7 +170,13 @@ def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
                 stdout=log,
                 stderr=log,
                 cwd=folder.path,
-                env={**os.environ, "PYTHONUTF8": "1"},
+                env={
+                    **os.environ,
+                    # The supervisor has another working folder, where a relative path would lead elsewhere.
+                    "BROKERLAB_HOME": str(settings.home),
+                    "BROKERLAB_CACHE": str(settings.cache),
+                    "PYTHONUTF8": "1",
+                },
                 start_new_session=True,
             )
         # Reap it when it ends, so that it is no zombie child of a notebook's kernel.

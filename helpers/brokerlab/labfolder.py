@@ -42,7 +42,7 @@ class LabFolder:
     """The folder of the lab `name` below `home`."""
 
     def __init__(self, home: Path, name: str = "main") -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
             raise SettingError(
                 f"{name!r} cannot be the name of a lab: use up to 32 small letters, digits and hyphens, such as 'main'."
             )
@@ -118,8 +118,8 @@ class LabFolder:
         return descriptor
 
     @contextlib.contextmanager
-    def lock(self, name: str, seconds: float, what: str) -> Iterator[None]:
-        """Hold ``NAME.lock``, waiting for it at most `seconds`.
+    def lock(self, name: str, seconds: float, what: str) -> Iterator[int]:
+        """Hold ``NAME.lock``, waiting for it at most `seconds`; yields the descriptor that holds it.
 
         Raises
         ------
@@ -134,9 +134,13 @@ class LabFolder:
                 )
             time.sleep(0.02)
         try:
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
+
+    def has_lock(self, descriptor: int, name: str) -> bool:
+        """Whether `descriptor` is that of ``NAME.lock``, and not of a file that was deleted since."""
+        return _is_at(descriptor, self.path / f"{name}.lock")
 
     def lease_holders(self) -> list[dict[str, Any]]:
         """Return who uses the lab, and forget those who are gone."""
@@ -170,6 +174,10 @@ class Lease:
         # A forked child would keep the lock alive beyond this process.
         os.register_at_fork(after_in_child=self._close)
 
+    def counts(self) -> bool:
+        """Whether a supervisor can still see it, since its file has not been deleted."""
+        return self._held and _is_at(self._descriptor, self._file)
+
     def release(self) -> None:
         """Stop using the lab."""
         self._file.unlink(missing_ok=True)
@@ -180,6 +188,13 @@ class Lease:
             self._held = False
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def running_labs(home: Path) -> list[LabFolder]:

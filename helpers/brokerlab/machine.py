@@ -101,7 +101,7 @@ def check_memory(brokers: int, available: int | None = None) -> None:
 
 
 def make_private_folder(folder: Path, setting: str) -> None:
-    """Create a folder that only its owner can enter.
+    """Create a folder that only its owner can enter; one that exists keeps its permissions.
 
     Raises
     ------
@@ -109,8 +109,7 @@ def make_private_folder(folder: Path, setting: str) -> None:
         It cannot be created or written; the sentence names the setting that moves it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(
             f"The folder {folder} cannot be used ({error.strerror}): set {setting} to a folder that you may write."

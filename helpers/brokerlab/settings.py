@@ -63,7 +63,12 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         value = env.get(name, "")
         if "\n" in value or "\0" in value:
             raise SettingError(f"{name} holds a line break: set it to the path of one folder.")
-        return Path(value).expanduser().absolute() if value else default
+        try:
+            return Path(value).expanduser().absolute() if value else default
+        except RuntimeError:
+            raise SettingError(
+                f"{name} is {value!r}, and there is no such user: set it to the path of one folder."
+            ) from None
 
     runtime = env.get("BROKERLAB_RUNTIME") or "auto"
     if runtime not in RUNTIMES:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ from brokerlab.errors import (
     LabBusyError,
     NodeFailedError,
     NoLabError,
+    PortTakenError,
     SettingError,
 )
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
@@ -88,10 +90,11 @@ class Steps:
 
 
 class Supervisor:
-    """Owns the nodes of one lab."""
+    """Owns the nodes of one lab, as long as `lock` is the descriptor of its folder's ``supervisor.lock``."""
 
-    def __init__(self, folder: LabFolder, asked: settings.Settings) -> None:
+    def __init__(self, folder: LabFolder, asked: settings.Settings, lock: int) -> None:
         self.folder = folder
+        self._lock = lock
         self.settings = asked
         self.nodes: dict[str, Node] = {}
         self.state = "new"
@@ -126,7 +129,8 @@ class Supervisor:
         server.close()
         if self._answering:
             await asyncio.wait(self._answering, timeout=2)
-        self.folder.clear()
+        if self._owns_folder():
+            self.folder.clear()
 
     async def _sweep(self) -> None:
         """End what a supervisor that died left behind: its own nodes only, by identity."""
@@ -146,6 +150,9 @@ class Supervisor:
         unused_since: float | None = None
         while True:
             await asyncio.sleep(0.25)
+            if not self._owns_folder():
+                log.warning("the lab's folder was deleted")
+                self._finished.set()
             for node in self.nodes.values():
                 if (
                     node.state in ("running", "paused")
@@ -243,8 +250,13 @@ class Supervisor:
         }
 
     def _write_state(self) -> None:
-        with contextlib.suppress(OSError):
-            self.folder.write_state(self._state())
+        if self._owns_folder():
+            with contextlib.suppress(OSError):
+                self.folder.write_state(self._state())
+
+    def _owns_folder(self) -> bool:
+        # Once it has been deleted, what has its name may be another supervisor's.
+        return self.folder.has_lock(self._lock, "supervisor")
 
     # -- starting ------------------------------------------------------------------------------------
 
@@ -293,10 +305,11 @@ class Supervisor:
         self._runtime = LocalRuntime(
             await asyncio.to_thread(distribution.installed, self.settings, verify=True)
         )
+        ports = self._choose_ports(brokers)
         try:
-            await self._start_nodes(steps, self._choose_ports(brokers))
-        except NodeFailedError:
-            if not any("Address already in use" in self._log(node) for node in self.nodes.values()):
+            await self._start_nodes(steps, ports)
+        except (NodeFailedError, PortTakenError) as error:
+            if not (isinstance(error, PortTakenError) or self._failed_to_bind()):
                 raise
             # Somebody took a port between our look and the node's bind: once more, elsewhere.
             await self._stop_nodes()
@@ -304,6 +317,9 @@ class Supervisor:
             await self._start_nodes(steps, self._choose_ports(brokers))
         self.state = "usable"
         self._write_state()
+
+    def _failed_to_bind(self) -> bool:
+        return any("Address already in use" in self._log(node) for node in self.nodes.values())
 
     def _choose_ports(self, brokers: int) -> Ports:
         return topology.choose_ports(brokers, ports_of_running_labs(self.folder.home))
@@ -428,7 +444,7 @@ class Supervisor:
         if node.spec.role == "broker":
             if not await asyncio.to_thread(probes.zookeeper_serves, self._ports.zookeeper):
                 raise NodeFailedError(
-                    f"{node.spec.name} cannot start while ZooKeeper is down: call lab.zookeeper.start() first."
+                    f"{node.spec.name} cannot start while ZooKeeper is {self.nodes['zookeeper'].state}: lab.repair() brings back both."
                 )
             await self._until_forgotten(steps, node)
         with steps.step(f"{node.spec.name} starts"):
@@ -521,14 +537,23 @@ class Supervisor:
 
 
 def last_error(text: str) -> str:
-    """Return the last error of a node's log in one line: the exception's message where there is one."""
+    """Return the last error of a node's log in one line: the exception and its deepest cause, where there is one."""
     lines = text.splitlines()
-    marks = [i for i, line in enumerate(lines) if " ERROR " in line or " FATAL " in line]
+    # ZooKeeper's last error is always its exit code; the reason is the error before.
+    marks = [
+        i
+        for i, line in enumerate(lines)
+        if (" ERROR " in line or " FATAL " in line) and "Exiting JVM with code" not in line
+    ]
     if not marks:
         return next((line.strip() for line in reversed(lines) if line.strip()), "it left no log")
-    error, *after = lines[marks[-1] : marks[-1] + 2]
-    cause = after[0] if after and not after[0].startswith("[") else error.partition("] ")[2]
-    return cause.strip().removesuffix(".")
+    error, *after = lines[marks[-1] :]
+    exception = list(itertools.takewhile(lambda line: not line.startswith("["), after))
+    if not exception:
+        return error.partition("] ")[2].partition(" ")[2].strip().removesuffix(".")
+    causes = [line for line in exception if line.startswith("Caused by: ")]
+    deepest = f", {causes[-1][0].lower()}{causes[-1][1:].strip()}" if causes else ""
+    return exception[0].strip().removesuffix(".") + deepest.removesuffix(".")
 
 
 def _all_gone(those: Sequence[RunningNode | Identity]) -> Callable[[], Awaitable[bool]]:
@@ -555,16 +580,17 @@ def main(argv: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     folder = LabFolder(Path(argv[0]), argv[1])
-    descriptor = folder.try_lock("supervisor")
-    if descriptor is None:
-        return 0
-    asyncio.run(_supervise(folder))
-    os.close(descriptor)
+    try:
+        # Whoever waits for a former supervisor to end has the lock for a moment.
+        with folder.lock("supervisor", 1, "supervising this lab") as descriptor:
+            asyncio.run(_supervise(folder, descriptor))
+    except LabBusyError as error:
+        log.warning("%s", error)
     return 0
 
 
-async def _supervise(folder: LabFolder) -> None:
-    await Supervisor(folder, settings.read()).run()
+async def _supervise(folder: LabFolder, lock: int) -> None:
+    await Supervisor(folder, settings.read(), lock).run()
 
 
 if __name__ == "__main__":

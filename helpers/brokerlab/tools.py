@@ -6,8 +6,10 @@ class, from the same jars. They take what the real ones take, and answer what th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -18,8 +20,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokerlab import distribution, settings
-from brokerlab.errors import BrokerLabError, NodeFailedError, NoLabError, SettingError
+from brokerlab import distribution, settings, topology
+from brokerlab.errors import (
+    BrokerLabError,
+    NodeFailedError,
+    NoLabError,
+    ResourceError,
+    SettingError,
+)
+from brokerlab.machine import make_private_folder
 
 _PACKAGE = Path(__file__).parent
 
@@ -33,7 +42,7 @@ MAIN_CLASSES = {
 
 @dataclass(frozen=True)
 class Tool:
-    """A console tool: its main class, its heap, how much it logs, and arguments that always come first."""
+    """A console tool: its main class (or none: the first argument is one), heap, log, first arguments."""
 
     main_class: str
     heap: str = "128m"
@@ -56,6 +65,7 @@ TOOLS = {
     ),
     "kafka-dump-log.sh": Tool("kafka.tools.DumpLogSegments"),
     "kafka-producer-perf-test.sh": Tool("org.apache.kafka.tools.ProducerPerformance", heap="256m"),
+    "kafka-run-class.sh": Tool(""),
     "zookeeper-shell.sh": Tool(
         "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka", first=("-server",)
     ),
@@ -66,7 +76,7 @@ TOOLS = {
 _ADDRESS_OPTIONS = ("--bootstrap-server", "--broker-list", "--zookeeper", "--bootstrap-controller")
 
 
-def command(name: str, arguments: Sequence[str]) -> list[str]:
+def command_line(name: str, arguments: Sequence[str]) -> list[str]:
     """Return the Java command line of a console tool.
 
     Raises
@@ -86,16 +96,73 @@ def command(name: str, arguments: Sequence[str]) -> list[str]:
         from brokerlab.progress import TerminalProgress
 
         jars = distribution.prefetch_2018(asked, TerminalProgress())
-    properties = {"log4j.configuration": LOG4J[tool.log], "zookeeper.sasl.client": "false"}
-    first = tool.first if arguments else ()
+    properties = {
+        "log4j.configuration": LOG4J[tool.log],
+        "zookeeper.sasl.client": "false",
+        **_temporary_folder(asked.home),
+    }
+    words = [*tool.first, *arguments] if arguments else []
+    if tool.main_class:
+        words.insert(0, tool.main_class)
+    elif not words:
+        raise SettingError(f"{name} runs a Java class: give its name, then its arguments.")
     return jars.command(
-        tool.main_class,
-        *first,
-        *arguments,
+        *words,
         heap=tool.heap,
         initial_heap="32m",
         properties=properties,
     )
+
+
+def _temporary_folder(home: Path) -> dict[str, str]:
+    # Kafka unpacks its compression libraries into Java's temporary folder, and loads them from there.
+    if not os.statvfs("/tmp").f_flag & getattr(os, "ST_NOEXEC", 0):
+        return {}
+    folder = home / "tmp"
+    with contextlib.suppress(ResourceError):
+        make_private_folder(folder, "BROKERLAB_HOME")
+        return {"java.io.tmpdir": str(folder)}
+    return {}
+
+
+def kafka_folder() -> Path:
+    """Return a folder that is laid out as Kafka's own: ``bin`` with the tools, ``config`` with two samples.
+
+    It is for commands that were written for such a folder, and for the curious: the samples are what a lab
+    of one broker on the article's ports would run with, and may be edited. They are not written again.
+
+    Raises
+    ------
+    ResourceError
+        BROKERLAB_HOME cannot be written.
+    """
+    home = settings.read().home
+    folder = home / "kafka"
+    for part in (home, folder, folder / "bin", folder / "config"):
+        make_private_folder(part, "BROKERLAB_HOME")
+    for name in TOOLS:
+        python = f"{shlex.quote(sys.executable)} -P -m brokerlab.tools"
+        _write(folder / "bin" / name, f'#!/bin/sh\nexec {python} {name} "$@"\n', mode=0o700)
+    samples = (
+        topology.zookeeper(topology.ARTICLE_ZOOKEEPER_PORT, {}),
+        topology.broker(0, topology.ARTICLE_BROKER_PORT, topology.ARTICLE_ZOOKEEPER_PORT, 1, {}),
+    )
+    for sample in samples:
+        file = folder / "config" / sample.properties_file
+        data = f"../data/{sample.role}"
+        if not file.exists():
+            text = sample.properties.replace("dataDir=data", f"dataDir={data}")
+            _write(file, text.replace("log.dirs=data", f"log.dirs={data}"), mode=0o600)
+    return folder
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    if file.exists() and file.read_text("utf-8") == text:
+        return
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(text, "utf-8")
+    draft.chmod(mode)
+    draft.replace(file)
 
 
 def check_somebody_listens(name: str, arguments: Sequence[str]) -> None:
@@ -133,11 +200,13 @@ def _refused(address: str) -> bool:
 
 
 def main() -> int:
-    """Be the console tool that this process is called."""
-    name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    """Be the console tool that this process is called, or that its first argument names."""
+    name, *arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    if name not in TOOLS:
+        name, *arguments = arguments
     try:
         check_somebody_listens(name, arguments)
-        argv = command(name, arguments)
+        argv = command_line(name, arguments)
     except BrokerLabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -147,12 +216,13 @@ def main() -> int:
 class BackgroundTool:
     """A console tool that runs beside the notebook: what is written to it is typed, what it prints is kept.
 
-    It ends when it is stopped, and when this process ends, however it ends.
+    It runs in the folder ``bin`` of `kafka_folder`, and ends when it is stopped and when this process ends,
+    however it ends.
 
     Parameters
     ----------
-    argv : sequence of str
-        The command as it would be typed, the tool's name first.
+    command : str or sequence of str
+        The command as it would be typed: the tool's name first, or ``sh`` and the tool's name.
     keep : int
         How many lines of output to keep.
 
@@ -162,14 +232,20 @@ class BackgroundTool:
         There is no such tool, or nothing listens on the addresses it is given.
     """
 
-    def __init__(self, argv: Sequence[str], keep: int = 1000) -> None:
+    def __init__(self, command: str | Sequence[str], keep: int = 1000) -> None:
         from brokerlab.processes import spawn_tied
 
-        name, *arguments = argv
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+        name, *arguments = words[1:] if words[:1] == ["sh"] else words
+        if name not in TOOLS:
+            raise SettingError(f"There is no tool {name!r}: there are {', '.join(TOOLS)}.")
         check_somebody_listens(name, arguments)
-        self.argv = tuple(argv)
+        self.argv = tuple(words)
+        self._name = name
+        folder = kafka_folder() / "bin"
         self._process = spawn_tied(
-            command(name, arguments),
+            ["sh", name, *arguments],
+            cwd=folder,
             env=distribution.java_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -236,7 +312,7 @@ class BackgroundTool:
             self._process.stdin.flush()
         except OSError:
             raise NodeFailedError(
-                f"{self.argv[0]} has ended, so nothing can be typed: start it again."
+                f"{self._name} has ended, so nothing can be typed: start it again."
             ) from None
 
     def wait_for(self, text: str, timeout: float = 30.0) -> str:
@@ -257,11 +333,11 @@ class BackgroundTool:
                 ended = not self._reader.is_alive() or not self.running
                 if ended and not self._reader.is_alive():
                     raise NodeFailedError(
-                        f"{self.argv[0]} ended without printing {text!r}; its last line: {self._last()}"
+                        f"{self._name} ended without printing {text!r}; its last line: {self._last()}"
                     )
                 if left <= 0:
                     raise NodeFailedError(
-                        f"{self.argv[0]} has not printed {text!r} within {timeout:.0f} s; its last line: {self._last()}"
+                        f"{self._name} has not printed {text!r} within {timeout:.0f} s; its last line: {self._last()}"
                     )
                 self._changed.wait(min(left, 0.1))
 
@@ -280,7 +356,7 @@ class BackgroundTool:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise NodeFailedError(
-                f"{self.argv[0]} still runs after {timeout:.0f} s; stop() ends it."
+                f"{self._name} still runs after {timeout:.0f} s; stop() ends it."
             ) from None
         self._reader.join(5)
         return code
@@ -299,9 +375,13 @@ class BackgroundTool:
         return code
 
     def __repr__(self) -> str:
-        return f"<{self.argv[0]}: {'running' if self.running else 'ended'}>"
+        return f"<{self._name}: {'running' if self.running else 'ended'}>"
 
 
-def background(argv: Sequence[str], keep: int = 1000) -> BackgroundTool:
+def background(command: str | Sequence[str], keep: int = 1000) -> BackgroundTool:
     """Start a console tool beside the notebook; see `BackgroundTool`."""
-    return BackgroundTool(argv, keep)
+    return BackgroundTool(command, keep)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

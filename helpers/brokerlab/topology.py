@@ -6,6 +6,7 @@ The same `.properties` come out for every runtime; what differs (listeners, fold
 from __future__ import annotations
 
 import random
+import re
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
@@ -328,7 +329,7 @@ def check_overrides(overrides: object, role: str) -> dict[str, str]:
     checked = {}
     for key, value in overrides.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if not isinstance(key, str) or not key.strip() or any(c in key for c in "\n\r=: "):
+        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", key):
             raise SettingError(
                 f"{key!r} is not the name of a property: give a dictionary such as {example}."
             )
@@ -355,9 +356,11 @@ def render(lines: Mapping[str, str]) -> str:
 
 def _escape(value: str) -> str:
     text = value.replace("\\", "\\\\")
-    units = text.encode("utf-16-be")
+    units = text.encode("utf-16-be", "surrogatepass")
     pairs = (units[i] << 8 | units[i + 1] for i in range(0, len(units), 2))
-    return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
+    escaped = "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
+    # Java skips blanks before a value unless the first is escaped.
+    return f"\\{escaped}" if escaped.startswith(" ") else escaped
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,17 @@
-"""A small Maven repository on loopback, and a lock of jars that only it has."""
+"""A lock of small jars, the repository that has them, and an empty cache."""
 
 from __future__ import annotations
 
 import hashlib
-import random
 import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from brokerlab.distribution import fetch, installation
 from brokerlab.distribution.jars import Jar
 from brokerlab.settings import Settings
+from maven_repository import MavenServer, content_of
 
 COORDINATES = {
     "kafka": (
@@ -31,86 +28,6 @@ COORDINATES = {
     ),
 }
 
-Answer = Callable[["Handler", bytes], None]
-
-
-def whole(handler: Handler, content: bytes) -> None:
-    handler.send(200, content)
-
-
-def cut(handler: Handler, content: bytes) -> None:
-    """Promise everything and close the connection after half of it."""
-    handler.send(200, content, sent=len(content) // 2)
-    handler.close_connection = True
-
-
-def flipped(handler: Handler, content: bytes) -> None:
-    middle = len(content) // 2
-    handler.send(
-        200, content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-    )
-
-
-def page(handler: Handler, content: bytes) -> None:
-    """Answer as the log-in page of a hotel's network does."""
-    handler.send(200, b"<html>please log in</html>")
-
-
-def refused(status: int, **headers: str) -> Answer:
-    def answer(handler: Handler, content: bytes) -> None:
-        handler.send(status, b"no", headers=headers)
-
-    return answer
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: MavenServer
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        name = self.path.rpartition("/")[2]
-        self.server.requests[name].append(time.monotonic())
-        answers = self.server.answers[name]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        answer(self, self.server.content[self.path])
-
-    def send(
-        self,
-        status: int,
-        content: bytes,
-        sent: int | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in (headers or {}).items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(content[:sent])
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-class MavenServer(ThreadingHTTPServer):
-    """Serves the jars; `answers` holds for each what to do, the last one for ever."""
-
-    daemon_threads = True
-
-    def __init__(self, content: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content = content
-        self.answers: dict[str, list[Answer]] = defaultdict(lambda: [whole])
-        self.requests: dict[str, list[float]] = defaultdict(list)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def request_count(self) -> int:
-        return sum(map(len, self.requests.values()))
-
 
 @pytest.fixture
 def jars(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Jar, ...]]:
@@ -126,10 +43,6 @@ def jars(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Jar, ...]]:
     monkeypatch.setattr(installation, "locked", locked.__getitem__)
     monkeypatch.setattr(fetch, "FIRST_PAUSE", 0.01)
     return locked
-
-
-def content_of(coordinate: str) -> bytes:
-    return random.Random(coordinate).randbytes(150_000)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Shown:
         light = "true" if theme == "light" else "false"
         page.set_content(
             f"<style>:root{{{THEMES[theme]}}}{view._css}</style>"
-            f'<body data-jp-theme-light="{light}"><div id="out" style="width:900px"></div><p>below</p>'
+            f'<body data-jp-theme-light="{light}"><div id="out" style="width:848px"></div><p>below</p>'
         )
         page.evaluate(RENDER, [str(view._esm), view.state, {"n": 1, "age": 0}])
 
@@ -290,7 +290,7 @@ def test_words_stay_inside_their_boxes_and_are_large_enough(
           return Math.min(...[...svg.querySelectorAll('text')].filter((t) => t.textContent)
             .map((t) => parseFloat(getComputedStyle(t).fontSize) * scale)); }"""
     )
-    assert smallest >= 13.7
+    assert smallest >= 13.99
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

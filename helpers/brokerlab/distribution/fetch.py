@@ -238,7 +238,7 @@ def fetch(
             download.cancelled.set()
             streams.shutdown(wait=False, cancel_futures=True)
             # A stream that is stuck in a name look-up is not waited for; it writes nothing more.
-            wait(pending, timeout=2)
+            wait([stream for stream in pending if not stream.cancelled()], timeout=2)
 
 
 def _retry_after(response: requests.Response) -> float | None:

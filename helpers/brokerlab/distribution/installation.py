@@ -73,7 +73,7 @@ def prefetch(settings: Settings, progress: Progress) -> Distribution:
     except ResourceError:
         if _unfit(settings, jars, verify=False):
             raise
-        progress.done("No class-data archive, as the cache takes no more: starts are slower", 0.0)
+        _do_without_archive(progress, "the cache takes no more")
         return Distribution(KAFKA_VERSION, JAVA, _paths(settings, jars), None)
 
 
@@ -145,9 +145,14 @@ def _with_archive(settings: Settings, progress: Progress) -> Distribution:
     with progress.step("Making the class-data archive"), writing(settings.cache):
         made = make_archive(archive, distribution.jars)
     if not made:
-        progress.done("No class-data archive, as Java could not make it: starts are slower", 0.0)
+        _do_without_archive(progress, "Java could not make it")
         return distribution
     return replace(distribution, archive=archive)
+
+
+def _do_without_archive(progress: Progress, reason: str) -> None:
+    progress.begin(f"No class-data archive, as {reason}: starts are slower")
+    progress.end(mark="✗")
 
 
 @contextmanager

@@ -126,7 +126,7 @@ function liveView(mount) {
       title.textContent = state.title ?? "";
       update(state.view ?? {});
       const { kind = "none", text: said = "" } = state.notice ?? {};
-      const text = said || (stage.querySelector("[data-command], form") ? IDLE : "");
+      const text = said || (stage.querySelector("[data-command]") ? IDLE : "");
       notice.dataset.notice = said ? kind : "none";
       notice.title = text;
       if (notice.textContent !== text) notice.textContent = text;

@@ -210,9 +210,9 @@ class _Drawing:
         parts = [
             box(0, 0, width, BAR, "zookeeper" if state == "running" else _frame(state)),
             text(16, 32, "ZooKeeper", "heading"),
-            text(146, 32, port, "text soft mono"),
-            _state_mark(state, 212, 17),
-            text(320, 32, known, "text"),
+            text(152, 32, port, "text soft mono"),
+            _state_mark(state, 224, 17),
+            text(336, 32, known, "text"),
         ]
         if node and self.controls:
             parts.append(
@@ -296,7 +296,7 @@ class _Drawing:
             partitions = partitions[: fitting - 1]
         hidden = len(topic.partitions) - len(partitions)
         here = [(i, p) for i, p in enumerate(partitions) if node.id in p.replicas]
-        parts = [text(13, 17, shortened(topic.name, width - 26, 14), "text small")]
+        parts = [text(13, 17, shortened(topic.name, width - 26, 15), "text small")]
         parts += [_chip(p, node, 12 + i * step, 23, self.chip_width) for i, p in here]
         if hidden:
             parts.append(text(14 + len(partitions) * step, 42, f"+{hidden}", "text soft small"))
@@ -311,7 +311,7 @@ class _Drawing:
         if len(self.topics) > self.rows:
             said.append(f"+ {len(self.topics) - self.rows} more")
         said += [f"{topic.name} ×{len(topic.partitions)}" for topic in self.internal]
-        return shortened(" · ".join(said), width - 28, 14)
+        return shortened(" · ".join(said), width - 28, 15)
 
     def _buttons(
         self, node: NodeView, x: float, y: float, *, from_right: bool, target: str
@@ -354,7 +354,7 @@ class _Drawing:
             "headline",
             box(0, 0, WIDTH - 4, STRIP, frame),
             icon(mark, 14, 10, mark_ink),
-            text(40, 24, shortened(words, WIDTH - 70, 16), ink),
+            text(40, 24, shortened(words, WIDTH - 70, 17), ink),
             x=2,
             y=self.strip_top,
             data_headline=kind,
@@ -383,12 +383,12 @@ class _Drawing:
                 "no leader",
             ),
         ]
-        places = [(0, 0), (126, 0), (0, 30), (126, 30)]
+        places = [(0, 0), (132, 0), (0, 30), (132, 30)]
         rows = [
             group(words, mark, text(30, 15, words, "text soft small"), x=x, y=y)
             for (mark, words), (x, y) in zip(marks, places, strict=True)
         ]
-        return group("legend", *rows, x=WIDTH - 284, y=self.events_top + 6)
+        return group("legend", *rows, x=WIDTH - 298, y=self.events_top + 6)
 
 
 def _as_last_seen(seen: Snapshot, answered: Snapshot) -> Snapshot:
@@ -417,7 +417,7 @@ def _state_mark(state: str, x: float, y: float) -> Element:
 
 
 def _controller_badge(right: float, y: float, *, short: bool) -> Element:
-    width, words = (30, "") if short else (116, "controller")
+    width, words = (30, "") if short else (120, "controller")
     return group(
         "controller",
         element("title", "", "controller"),
@@ -509,7 +509,7 @@ def _event_line(event: Event, index: int) -> Element:
     return group(
         f"event-{index}",
         text(0, 15, clock, "text soft mono small"),
-        text(78, 15, shortened(event.text, WIDTH - 284 - 78 - 30, 14), "text small"),
+        text(84, 15, shortened(event.text, WIDTH - 298 - 84 - 20, 15), "text small"),
         y=index * EVENT_LINE,
         role="listitem",
     )

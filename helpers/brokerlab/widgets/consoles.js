@@ -1,4 +1,4 @@
-// Two terminals: lines go out by a form, and come back in the state.
+// Two terminals: lines go out as commands, and come back in the state.
 
 const PANES = [
   { name: "producer", says: "Producer", state: { waiting: "not started", running: "running", ended: "ended" } },
@@ -41,14 +41,14 @@ export default liveView(({ stage, send, showCode }) => {
     autocomplete: "off",
     spellcheck: "false",
   });
-  const form = make("form", { class: "bl-entry" }, make("span", { "aria-hidden": "true" }, ">"), input);
+  const entry = make("div", { class: "bl-entry" }, make("span", { "aria-hidden": "true" }, ">"), input);
   const controls = make("div", { class: "bl-entry" });
   const panes = PANES.map(({ name }) => make("div", { class: "bl-pane-body", "data-pane": name }));
   stage.append(
     make(
       "div",
       { class: "bl-panes" },
-      make("section", { class: "bl-pane", "aria-label": "producer" }, panes[0], form),
+      make("section", { class: "bl-pane", "aria-label": "producer" }, panes[0], entry),
       make("section", { class: "bl-pane", "aria-label": "consumer" }, panes[1], controls),
     ),
   );
@@ -56,8 +56,11 @@ export default liveView(({ stage, send, showCode }) => {
   const showTyped = () => showCode(`consoles.type(${JSON.stringify(input.value)})`);
   input.addEventListener("input", showTyped);
   input.addEventListener("focus", showTyped);
-  form.addEventListener("submit", (event) => {
+  // Not a form: JupyterLab keeps Enter from submitting one.
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || input.disabled) return;
     event.preventDefault();
+    event.stopPropagation();
     send({ kind: "type", text: input.value });
     input.value = "";
   });

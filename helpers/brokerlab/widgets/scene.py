@@ -174,13 +174,13 @@ def picture(width: float, height: float, label: str, *children: Element) -> Elem
     )
 
 
-def width_of(words: str, size: float = 15) -> float:
+def width_of(words: str, size: float = 16) -> float:
     """Return about how wide `words` are in a sans-serif font of `size` px; there is no browser to ask."""
     ems = sum(0.95 if c in _WIDE else 0.36 if c in _NARROW else 0.62 for c in words)
     return ems * size
 
 
-def shortened(words: str, room: float, size: float = 15) -> str:
+def shortened(words: str, room: float, size: float = 16) -> str:
     """Return `words`, cut with an ellipsis to about `room` px."""
     if width_of(words, size) <= room:
         return words

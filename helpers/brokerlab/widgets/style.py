@@ -41,12 +41,12 @@ FROM_JUPYTER = {
 """Tokens which JupyterLab's theme decides where there is one."""
 
 STYLES: dict[str, dict[str, str]] = {
-    "small": {"font-size": "14"},
-    "text": {"font-size": "15", "fill": "$ink"},
-    "chip-text": {"font-size": "16"},
+    "text": {"font-size": "16", "fill": "$ink"},
+    "small": {"font-size": "15"},
+    "chip-text": {"font-size": "17"},
     "soft": {"fill": "$soft"},
     "mono": {"font-family": MONO},
-    "heading": {"font-size": "19", "font-weight": "700", "fill": "$ink"},
+    "heading": {"font-size": "20", "font-weight": "700", "fill": "$ink"},
     "heading-narrow": {"font-size": "16"},
     "strong": {"font-weight": "700"},
     "end": {"text-anchor": "end"},

@@ -1,0 +1,66 @@
+"""What the lab is measured beside: the sides, and the environment that trivup needs."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from brokerlab.distribution import KAFKA_VERSION, Distribution
+from kafka_folder import make_kafka_folder
+from side import Side
+
+ROOT = Path(__file__).resolve().parents[1]
+SIDES = ROOT / "benchmarks" / "sides"
+LOCK = ROOT / "benchmarks" / "requirements.lock"
+ENVIRONMENT = ROOT / ".venv-bench"
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+# Nothing of these lasts: a lab goes with its side, not a minute later.
+_LAB = {"BROKERLAB_HOME": "{folder}", "BROKERLAB_LINGER": "5"}
+
+
+def lab(*options: str, python: str = sys.executable, **environ: str) -> Side:
+    """Return a lab as learners start it; with ``--plain``, one with default flags and no archive."""
+    name = "the lab without archive and tuned flags" if options else "the lab"
+    return Side(name, [python, str(SIDES / "lab.py"), *options], {**_LAB, **environ})
+
+
+def trivup(distribution: Distribution) -> Side:
+    """Return a cluster that trivup starts, from the same jars."""
+    side = Side(
+        "trivup",
+        [str(PYTHON), str(SIDES / "trivup_cluster.py"), KAFKA_VERSION],
+        {"TRIVUP_ROOT": "{folder}", "PATH": f"{{folder}}/{_KAFKA}/bin:/usr/bin:/bin"},
+    )
+    make_kafka_folder(side.folder / _KAFKA, distribution)
+    return side
+
+
+# Where trivup looks for this version before it would download it.
+_KAFKA = f"KafkaCluster/KafkaBrokerApp/kafka/{KAFKA_VERSION}"
+
+
+def make_environment() -> None:
+    """Make the environment of trivup, unless it is there and made from this lock."""
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    made_from = ENVIRONMENT / "made-from"
+    if made_from.exists() and made_from.read_text() == digest:
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+    # trivup comes as source only: it is built with the locked setuptools, which must be there first.
+    builder = ENVIRONMENT / "setuptools.lock"
+    builder.write_text(_locked("setuptools"))
+    for lock in (builder, LOCK):
+        install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([PYTHON, *install, "--no-build-isolation", "-r", lock], check=True)
+    made_from.write_text(digest)
+
+
+def _locked(package: str) -> str:
+    """Return the lines of one package in the lock."""
+    before, start, rest = LOCK.read_text().partition(f"\n{package}==")
+    lines = (start + rest if start else before).strip("\n").split("\n")
+    count = next((i for i, line in enumerate(lines) if i and not line.startswith(" ")), len(lines))
+    return "\n".join(lines[:count]) + "\n"

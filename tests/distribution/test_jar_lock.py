@@ -1,0 +1,81 @@
+"""The lock that comes with the package, and the list of classes beside it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from brokerlab.distribution.archive import CLASS_LIST
+from brokerlab.distribution.classlist import join
+from brokerlab.distribution.jars import (
+    KAFKA_VERSION,
+    KAFKA_VERSION_2018,
+    LOCK,
+    locked,
+    read_lock,
+    write_lock,
+)
+from brokerlab.distribution.lock import LEFT_OUT, ROOTS
+
+
+def test_every_line_is_one_jar_with_a_digest_and_a_licence() -> None:
+    jars = read_lock(LOCK)
+    assert len({jar.path for jar in jars}) == len(jars)
+    for jar in jars:
+        assert re.fullmatch("[0-9a-f]{64}", jar.sha256)
+        assert jar.size > 0
+        assert jar.licence in ("Apache-2.0", "MIT", "BSD-2-Clause")
+
+
+def test_the_lock_holds_the_roots_and_nothing_that_is_left_out() -> None:
+    for group, roots in ROOTS.items():
+        assert set(roots) <= {jar.coordinate for jar in locked(group)}
+    present = {jar.coordinate.rpartition(":")[0] for jar in read_lock(LOCK)}
+    assert not present & set(LEFT_OUT)
+
+
+def test_every_jar_of_kafka_has_kafkas_version() -> None:
+    for group, version in (("kafka", KAFKA_VERSION), ("2018", KAFKA_VERSION_2018)):
+        versions = {
+            jar.coordinate.rpartition(":")[2]
+            for jar in locked(group)
+            if jar.coordinate.startswith("org.apache.kafka:")
+        }
+        assert versions == {version}
+
+
+def test_a_lock_reads_as_it_was_written(tmp_path: Path) -> None:
+    copy = tmp_path / "jars.txt"
+    write_lock(copy, read_lock(LOCK))
+    assert copy.read_text("utf-8") == LOCK.read_text("utf-8")
+
+
+def test_a_jar_lies_where_maven_repositories_put_it() -> None:
+    path = next(jar.path for jar in locked("kafka") if ":kafka_2.13:" in jar.coordinate)
+    assert path == f"org/apache/kafka/kafka_2.13/{KAFKA_VERSION}/kafka_2.13-{KAFKA_VERSION}.jar"
+
+
+def test_class_lists_are_joined_as_java_takes_them() -> None:
+    first = "# note\njava/lang/Object id: 0\nkafka/Kafka id: 7 super: 0\n@lambda-proxy b x\n"
+    second = (
+        "kafka/Kafka id: 9\n@lambda-form-invoker [LF] z\n@lambda-proxy a y\n@lambda-proxy b x\n"
+    )
+    assert join([first, second]) == (
+        "java/lang/Object\nkafka/Kafka\n@lambda-proxy a y\n@lambda-proxy b x\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "main_class",
+    [
+        "kafka/Kafka",
+        "org/apache/zookeeper/server/quorum/QuorumPeerMain",
+        "org/apache/kafka/tools/TopicCommand",
+        "org/apache/kafka/tools/consumer/ConsoleConsumer",
+        "kafka/server/ReplicaFetcherThread",
+    ],
+)
+def test_the_class_list_has_what_a_lab_runs(main_class: str) -> None:
+    assert main_class in gzip.decompress(CLASS_LIST.read_bytes()).decode().splitlines()
