@@ -53,12 +53,14 @@ define need_python
 	    echo "This Python cannot create environments: run 'apt install python3-venv' (as root), then call make again."; exit 1; }
 endef
 
-$(VENV)/ready: requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock pyproject.toml helpers/jupyterlab/overrides.json
 	$(need_python)
 	@test -x $(BIN)/pip || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing the locked packages (about 250 MB on disk the first time) ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@cp helpers/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock

@@ -65,7 +65,16 @@ def first_run() -> FirstRun:
             # Apart from installing, so that the bytes can be counted.
             _timed(
                 "packages fetched",
-                [*pip, "download", "--no-cache-dir", "--require-hashes", "-r", LOCK, "-d", packages],
+                [
+                    *pip,
+                    "download",
+                    "--no-cache-dir",
+                    "--require-hashes",
+                    "-r",
+                    LOCK,
+                    "-d",
+                    packages,
+                ],
                 lambda: _size(packages),
             ),
             _timed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ LOCK = ROOT / "benchmarks" / "requirements.lock"
 ENVIRONMENT = ROOT / ".venv-bench"
 PYTHON = ENVIRONMENT / "bin" / "python"
 
+# Where trivup looks for this version before it would download it.
+_KAFKA = f"KafkaCluster/KafkaBrokerApp/kafka/{KAFKA_VERSION}"
+
 # Nothing of these lasts: a lab goes with its side, not a minute later.
 _LAB = {"BROKERLAB_HOME": "{folder}", "BROKERLAB_LINGER": "5"}
 
@@ -29,17 +33,15 @@ def lab(*options: str, python: str = sys.executable, **environ: str) -> Side:
 
 def trivup(distribution: Distribution) -> Side:
     """Return a cluster that trivup starts, from the same jars."""
-    side = Side(
-        "trivup",
-        [str(PYTHON), str(SIDES / "trivup_cluster.py"), KAFKA_VERSION],
-        {"TRIVUP_ROOT": "{folder}", "PATH": f"{{folder}}/{_KAFKA}/bin:/usr/bin:/bin"},
-    )
+    environ = {
+        "TRIVUP_ROOT": "{folder}",
+        "PATH": f"{{folder}}/{_KAFKA}/bin:/usr/bin:/bin",
+        # It leaves a file there at every start.
+        "TMPDIR": "{folder}",
+    }
+    side = Side("trivup", [str(PYTHON), str(SIDES / "trivup_cluster.py"), KAFKA_VERSION], environ)
     make_kafka_folder(side.folder / _KAFKA, distribution)
     return side
-
-
-# Where trivup looks for this version before it would download it.
-_KAFKA = f"KafkaCluster/KafkaBrokerApp/kafka/{KAFKA_VERSION}"
 
 
 def make_environment() -> None:
@@ -51,16 +53,17 @@ def make_environment() -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
     # trivup comes as source only: it is built with the locked setuptools, which must be there first.
     builder = ENVIRONMENT / "setuptools.lock"
-    builder.write_text(_locked("setuptools"))
+    builder.write_text(locked("setuptools"))
     for lock in (builder, LOCK):
-        install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
-        subprocess.run([PYTHON, *install, "--no-build-isolation", "-r", lock], check=True)
+        pip = [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        build = ["--no-build-isolation", "--use-pep517"]
+        subprocess.run([*pip, *build, "--require-hashes", "-r", str(lock)], check=True)
     made_from.write_text(digest)
 
 
-def _locked(package: str) -> str:
+def locked(package: str) -> str:
     """Return the lines of one package in the lock."""
-    before, start, rest = LOCK.read_text().partition(f"\n{package}==")
-    lines = (start + rest if start else before).strip("\n").split("\n")
-    count = next((i for i, line in enumerate(lines) if i and not line.startswith(" ")), len(lines))
-    return "\n".join(lines[:count]) + "\n"
+    lines = LOCK.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"{package}=="))
+    more = itertools.takewhile(lambda line: line.startswith(" "), lines[first + 1 :])
+    return "\n".join([lines[first], *more, ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -151,17 +152,13 @@ class Side:
                 raise SideError(f"{self.name} left processes behind: {[p.pid for p in left]}")
             for process in left:
                 # psutil compares birth times, so a pid that has been given away is not met.
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-                except psutil.NoSuchProcess:
-                    continue
             psutil.wait_procs(left, timeout=0.2)
         self._process.wait(END_SECONDS)
-        try:
+        # It may have been ended with a command still unread.
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            # It was ended with a command still unread.
-            pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -254,26 +254,26 @@ class LabBroker(LabNode):
                 led=len(led),
                 notes=(f"ZooKeeper has not dropped it within {limit - begun:.0f} s",),
             )
-        leaderless: list[Partition] = []
+        # With nobody else in the ISR there is nobody to elect; all others find a leader, in a moment.
+        hopeless = {(p.topic, p.id) for p in led if set(p.isr) <= {self.id}}
+        waiting = {(p.topic, p.id) for p in led} - hopeless
 
         def settled() -> bool:
             now = self._metadata_without_me()
-            if now is None:
-                return False
-            mine = {(p.topic, p.id) for p in led}
-            those = [p for p in now if (p.topic, p.id) in mine]
-            leaderless[:] = [p for p in those if p.leader is None]
-            return all(p.leader != self.id for p in those)
+            if now is not None:
+                leads = {(p.topic, p.id) for p in now if p.leader not in (None, self.id)}
+                waiting.difference_update(leads)
+            return not waiting
 
-        settled_after = _seconds_until(settled, begun, limit)
+        new_leaders = _seconds_until(settled, begun, limit)
         return Report(
             self.name,
             done,
             seconds,
             noticed,
             len(led),
-            settled_after if led and not leaderless else None,
-            tuple(f"{p.topic} {p.id}" for p in leaderless),
+            new_leaders if led and not hopeless else None,
+            tuple(f"{topic} {number}" for topic, number in sorted(hopeless | waiting)),
         )
 
     def _return(self, verb: str, done: str) -> Report:

@@ -137,10 +137,32 @@ def test_wrong_content_twice_names_the_jar(
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_is_final(settings: Settings, repository: MavenServer, status: int) -> None:
     repository.answers["slf4j-api-1.7.36.jar"] = [refused(status)]
-    told = rf"mirror http://127\.0\.0\.1.*HTTP {status} for slf4j-api.*check BROKERLAB_MIRROR"
+    told = rf"HTTP {status} .*mirror http://127\.0\.0\.1.*slf4j-api.*check BROKERLAB_MIRROR"
     with pytest.raises(DownloadError, match=told):
         prefetch(settings, Progress())
     assert len(repository.requests["slf4j-api-1.7.36.jar"]) == 1
+    assert not partial_files(settings)
+
+
+def test_a_refusal_stops_what_else_is_on_its_way(
+    settings: Settings, repository: MavenServer, jars: Lock
+) -> None:
+    refusal_seen = threading.Event()
+
+    def half_until_then(handler: Handler, content: bytes) -> None:
+        handler.send(200, content, sent=len(content) // 2)
+        assert refusal_seen.wait(10)
+        handler.wfile.write(content[len(content) // 2 :])
+
+    repository.answers["kafka-clients-3.9.2.jar"] = [half_until_then]
+    repository.answers["slf4j-api-1.7.36.jar"] = [refused(404)]
+    with pytest.raises(DownloadError, match="404"):
+        prefetch(settings, Progress())
+    refusal_seen.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("fetch"):
+            thread.join(10)
+    assert "kafka-clients-3.9.2.jar" not in fetched(settings, jars)
     assert not partial_files(settings)
 
 

@@ -124,7 +124,7 @@ def test_a_press_calls_the_node_and_shows_its_report(make: Make) -> None:
     [
         ("stop", "broker-1", "broker-1 did not stop within 15 s: kill it instead."),
         ("pause", "broker-1", "OSError: no such process"),
-        ("kill", "broker-9", "This lab has no node 'broker-9': its nodes are in lab.nodes."),
+        ("kill", "broker-9", "This lab has no node 'broker-9': lab.status() lists its nodes."),
         (
             "__init__",
             "broker-1",
@@ -173,7 +173,7 @@ def test_many_topics_are_capped_and_internal_ones_counted(make: Make) -> None:
     many = tuple(topic(f"t{n:02}", 6) for n in range(12))
     view = make(snapshot(topics=(*many, topic("__consumer_offsets", 3, internal=True))))
     said = words(view.state["view"]["picture"])
-    assert "+ 9 more · __consumer_offsets ×3" in said
+    assert "+ 9 more topics" in said and "__consumer_offsets ×3" in said
     assert "t02" in said and "t03" not in said
 
 

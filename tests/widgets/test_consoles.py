@@ -91,7 +91,7 @@ def test_the_terminals_show_the_real_command_and_the_lines(make: Make) -> None:
     assert producer["lines"] == [["typed", "one"], ["typed", "two"]], "prompts are not lines"
     assert consumer["lines"] == [["printed", "one"], ["printed", "two"]]
     assert consumer["command"] == (
-        "kafka-console-consumer.sh --bootstrap-server localhost:9092,localhost:9093 --topic photos"
+        "kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094 --topic photos"
     )
 
 

@@ -378,8 +378,11 @@ def console_state(shown: Shown) -> dict[str, Any]:
 
 def test_the_terminals_show_the_command_lines_and_what_passed(consoles: Shown) -> None:
     command = consoles.one("[data-pane=consumer] .bl-command").text_content()
-    assert command.startswith("$ kafka-console-consumer.sh --bootstrap-server localhost:9092")
+    assert command.startswith("$ kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092")
     assert command.endswith("--from-beginning --group readers")
+    for pane in ("producer", "consumer"):
+        whole = "(node) => node.scrollHeight <= node.clientHeight"
+        assert consoles.one(f"[data-pane={pane}] .bl-command").evaluate(whole), "it is cut off"
     assert consoles.one("[data-pane=producer] [data-line=typed]").all_text_contents() == ["hello"]
     assert consoles.one("[data-pane=consumer] [data-line=printed]").all_text_contents() == ["hello"]
 

@@ -137,7 +137,7 @@ class FakeNode:
 
 
 class FakeLab:
-    bootstrap_servers = "localhost:9092,localhost:9093"
+    bootstrap_servers = "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094"
 
     def __init__(self, brokers: int = 3) -> None:
         self.zookeeper = FakeNode("zookeeper")

@@ -155,13 +155,13 @@ class _Download:
         if response.status_code in _BUSY:
             raise _PassingError(
                 "busy",
-                f"{name} kept answering HTTP {response.status_code} for {jar.name}: wait some "
+                f"Only HTTP {response.status_code} came from {name} for {jar.name}: wait some "
                 f"minutes and run `brokerlab prefetch` again (what was fetched is kept), or "
                 f"{self.repository.advice}.",
                 _retry_after(response),
             )
         raise DownloadError(
-            f"{name} answered HTTP {response.status_code} for {jar.name}: {self.repository.advice}."
+            f"HTTP {response.status_code} came from {name} for {jar.name}: {self.repository.advice}."
         )
 
     def _receive(self, jar: Jar, response: requests.Response, partial: Path) -> None:

@@ -15,8 +15,8 @@ SECONDS = 5.0
 class Record:
     """One record of a topic's log."""
 
-    partition: int
-    offset: int
+    partition: int | None
+    offset: int | None
     key: bytes | None
     value: bytes | None
 
@@ -67,7 +67,7 @@ def records(lab: Any, topic: str, seconds: float = SECONDS) -> list[Record]:
                 raise KafkaException(error)
     finally:
         reader.close()
-    return sorted(seen, key=lambda record: (record.partition, record.offset))
+    return sorted(seen, key=lambda record: (record.partition or 0, record.offset or 0))
 
 
 def texts(lab: Any, topic: str) -> list[str]:

@@ -3,5 +3,6 @@
 from brokerlab.widgets.base import LiveView
 from brokerlab.widgets.cluster_map import ClusterMap
 from brokerlab.widgets.consoles import TwinConsoles
+from brokerlab.widgets.znode_tree import ZnodeTree
 
-__all__ = ["ClusterMap", "LiveView", "TwinConsoles"]
+__all__ = ["ClusterMap", "LiveView", "TwinConsoles", "ZnodeTree"]

@@ -1,0 +1,58 @@
+"""The command: its exit code is its verdict, and a failed measurement is no verdict."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from measure import Figure, samples
+from side import SideError
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
+
+
+@pytest.fixture
+def command() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_run", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def figures(ours: float) -> list[Figure]:
+    return [
+        Figure("listed only", "s", samples([9.0])),
+        Figure("start", "s", samples([ours]), "a peer", samples([10.0]), 0.4),
+    ]
+
+
+@pytest.mark.parametrize(("ours", "code", "verdict"), [(3.0, 0, "holds"), (5.0, 1, "missed")])
+def test_the_exit_code_is_the_verdict(command, monkeypatch, capsys, tmp_path, ours, code, verdict):
+    monkeypatch.setattr(command, "measure", lambda rounds: figures(ours))
+    file = tmp_path / "figures.json"
+    assert command.main(["--rounds", "1", "--json", str(file)]) == code
+    assert verdict in capsys.readouterr().out
+    written = json.loads(file.read_text())
+    assert [figure["holds"] for figure in written["figures"]] == [None, code == 0]
+
+
+def test_what_could_not_be_measured_gives_neither_a_verdict_nor_a_file(
+    command, monkeypatch, capsys, tmp_path
+):
+    def fail(rounds: int) -> list[Figure]:
+        raise SideError("trivup did not start")
+
+    monkeypatch.setattr(command, "measure", fail)
+    file = tmp_path / "figures.json"
+    assert command.main(["--json", str(file)]) == 2
+    assert "trivup did not start" in capsys.readouterr().err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--json", "/no/such/folder/file"]])
+def test_nonsense_is_refused_before_anything_is_measured(command, monkeypatch, arguments):
+    monkeypatch.setattr(command, "measure", lambda rounds: pytest.fail("measured"))
+    with pytest.raises(SystemExit):
+        command.main(arguments)

@@ -1,0 +1,229 @@
+"""A real JupyterLab server and a real Chromium, as a learner has them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from homes import fresh_home
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "artifacts" / "browser"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What JupyterLab itself says in every session, with or without us.
+NOISE = ("favicon", "ResizeObserver", "net::ERR_", "service worker", "ServiceWorker")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve a copy of the notebooks, with no settings but its own; yield the address."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    notebooks = folder / "notebooks"
+    shutil.copytree(ROOT / "notebooks", notebooks)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with fresh_home():
+        environ = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        }
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *("--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={notebooks}"),
+            *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
+            "--LabApp.news_url=None",
+        ]
+        with (folder / "server.log").open("wb") as log:
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/api", process, folder / "server.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"JupyterLab did not answer within 60 s: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in JupyterLab."""
+
+    page: Any
+    name: str
+    errors: list[str] = field(default_factory=list)
+
+    def command(self, name: str, arguments: str = "{}") -> None:
+        """Run a command of JupyterLab, as its menus do, without waiting for its end."""
+        self.page.evaluate(f"void window.jupyterapp.commands.execute({name!r}, {arguments})")
+
+    def accept_dialogs(self) -> None:
+        for button in self.page.locator(".jp-Dialog .jp-mod-accept").all():
+            button.click()
+
+    def code_cells(self) -> list[dict[str, Any]]:
+        """Return every code cell as it stands: ``source``, ``running``, ``count``, ``outputs``.
+
+        Read from JupyterLab's model of the notebook: cells out of sight are not on the page.
+        """
+        cells: list[dict[str, Any]] = self.page.evaluate(
+            """() => {
+                const found = [];
+                for (const cell of window.jupyterapp.shell.currentWidget.content.model.cells) {
+                    if (cell.type !== 'code') continue;
+                    const {source, execution_count, outputs} = cell.toJSON();
+                    const running = cell.executionState === 'running';
+                    found.push({source, running, count: execution_count, outputs});
+                }
+                return found;
+            }"""
+        )
+        return cells
+
+    def wait_idle(self, seconds: float) -> None:
+        """Wait until the kernel has nothing to do."""
+        idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+        self.page.wait_for_selector(idle, timeout=seconds * 1000, state="attached")
+
+    def run_all(self, seconds: float) -> None:
+        """Run all cells, and wait until each has ended or one has failed."""
+        self.wait_idle(60)
+        self.command("notebook:run-all-cells")
+        limit = time.monotonic() + seconds
+        started = False
+        while True:
+            cells = self.code_cells()
+            started = started or any(cell["running"] for cell in cells)
+            if started and not any(cell["running"] for cell in cells):
+                return
+            assert time.monotonic() < limit, f"still running after {seconds} s: {_last(cells)}"
+            self.page.wait_for_timeout(100)
+
+    def failures(self) -> list[str]:
+        """Return what failed, and what did not run."""
+        cells = self.code_cells()
+        failed = [
+            f"{cell['source']}: {output['ename']}: {output['evalue']}"
+            for cell in cells
+            for output in cell["outputs"]
+            if output["output_type"] == "error"
+        ]
+        return failed or [f"not run: {cell['source']}" for cell in cells if not cell["count"]]
+
+    def outputs(self, text: str) -> Any:
+        return self.page.locator(".jp-OutputArea-output", has_text=text)
+
+    def show(self, source: str) -> None:
+        """Scroll to the first code cell whose source holds a text."""
+        self.page.evaluate(
+            """async source => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                const index = notebook.widgets.findIndex(
+                    cell => cell.model.type === 'code' && cell.model.sharedModel.source.includes(source));
+                await notebook.scrollToItem(index, 'start');
+            }""",
+            source,
+        )
+        self.page.wait_for_timeout(300)
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the page, for people to look at."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{self.name.removesuffix('.ipynb')}-{name}.png")
+
+    def theme(self, name: str) -> None:
+        """Change to ``JupyterLab Light`` or ``JupyterLab Dark`` and wait until it shows."""
+        self.command("apputils:change-theme", f"{{theme: {name!r}}}")
+        light = "true" if "Light" in name else "false"
+        self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", timeout=20_000)
+
+
+def _last(cells: list[dict[str, Any]]) -> str:
+    return next((cell["source"] for cell in cells if cell["running"]), "no cell has begun")
+
+
+@pytest.fixture
+def open_notebook(server: str, chromium: Any) -> Iterator[Any]:
+    """Open a notebook by name at the resolution of a projector; at the end its kernel is shut down."""
+    opened: list[Notebook] = []
+
+    def open_it(name: str) -> Notebook:
+        page = chromium.new_page(viewport={"width": 1280, "height": 720})
+        notebook = Notebook(page, name)
+        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                message.type == "error"
+                and not any(noise in message.text for noise in NOISE)
+                and notebook.errors.append(message.text)
+            ),
+        )
+        page.goto(f"{server}/lab/workspaces/{name.partition('_')[0]}/tree/{name}?reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        # The first cell on the page may be an empty one, before the file has been read.
+        page.evaluate(
+            """async () => {
+                const {context} = window.jupyterapp.shell.currentWidget;
+                await context.ready;
+                await context.sessionContext.ready;
+            }"""
+        )
+        notebook.wait_idle(60)
+        opened.append(notebook)
+        return notebook
+
+    yield open_it
+    for notebook in opened:
+        notebook.command("kernelmenu:shutdown")
+        notebook.page.close()

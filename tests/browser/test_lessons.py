@@ -1,0 +1,72 @@
+"""Each lesson, top to bottom, in JupyterLab: no cell fails, the widgets live, the page complains of nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.cluster]
+
+NOTEBOOKS = sorted(p.name for p in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_runs_top_to_bottom(open_notebook, name):
+    notebook = open_notebook(name)
+    notebook.run_all(120)
+    notebook.picture("end")
+    assert notebook.failures() == []
+    shown = [
+        cell["source"]
+        for cell in notebook.code_cells()
+        for output in cell["outputs"]
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    assert shown, "no widget is shown"
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        notebook.theme(theme)
+        for number, source in enumerate(shown, 1):
+            notebook.show(source)
+            assert notebook.page.locator(".jupyter-widgets, .jp-OutputArea-output svg").count()
+            notebook.picture(f"{theme.split()[1].lower()}-{number}")
+    assert notebook.errors == []
+
+
+def test_restarted_kernel_attaches_to_the_same_brokers(open_notebook):
+    notebook = open_notebook("01_start_here.ipynb")
+    notebook.run_all(120)
+    before = _pids(notebook)
+    notebook.command("notebook:restart-kernel")
+    notebook.page.wait_for_selector(".jp-Dialog .jp-mod-accept", timeout=20_000)
+    notebook.accept_dialogs()
+    notebook.page.wait_for_selector(".jp-Dialog", state="detached", timeout=20_000)
+    notebook.wait_idle(60)
+    assert _pids(notebook) == before
+
+
+def _pids(notebook) -> str:
+    """Run a new last cell that prints the brokers' pids, and read what it prints."""
+    page = notebook.page
+    marks = notebook.outputs("brokers' pids:").count()
+    code = (
+        "import brokerlab; lab = brokerlab.start(brokers=3); "
+        'print("brokers\' pids:", [b.pid for b in lab.brokers.values()])'
+    )
+    page.evaluate(
+        """code => {
+            const panel = window.jupyterapp.shell.currentWidget;
+            const model = panel.content.model.sharedModel;
+            model.insertCell(model.cells.length, {cell_type: 'code', source: code});
+            panel.content.activeCellIndex = model.cells.length - 1;
+        }""",
+        code,
+    )
+    notebook.command("notebook:run-cell")
+    shown = notebook.outputs("brokers' pids:").nth(marks)
+    shown.wait_for(timeout=60_000)
+    return str(shown.inner_text())

@@ -1,0 +1,200 @@
+"""What tests ask besides the lab itself: ZooKeeper, a fresh client, the system; and processes that start labs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from brokerlab.labfolder import LabFolder
+from brokerlab.processes import Identity
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from kazoo.client import KazooClient
+from leftovers import processes_of
+
+_STARTER = """
+import json, sys
+import brokerlab
+from brokerlab import control
+from brokerlab.progress import Progress
+
+brokerlab.start
+print("ready", flush=True)
+for line in sys.stdin:
+    wanted = json.loads(line)
+    if wanted is None:
+        control.release_lease(lab.folder)
+        status = None
+    else:
+        lab = brokerlab.start(progress=Progress(), **wanted)
+        status = lab.status()
+    print(json.dumps(status), flush=True)
+"""
+
+
+class Starter:
+    """A Python process that starts a lab each time it is told to, and prints the lab's status."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _STARTER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._line() == "ready\n"
+
+    def ask(self, **wanted: Any) -> None:
+        self._send(wanted)
+
+    def release(self) -> None:
+        self._send(None)
+        assert self.answer() is None
+
+    def answer(self) -> Any:
+        return json.loads(self._line())
+
+    def _send(self, wanted: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(wanted) + "\n")
+        self.process.stdin.flush()
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline()
+
+    def __enter__(self) -> Starter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def until(true: Callable[[], Any], seconds: float, what: str) -> float:
+    """Wait until `true`, at most `seconds`; return how long it took."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds, f"waited {seconds} s for {what}, in vain"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def pids(status: dict[str, Any]) -> dict[str, int]:
+    return {node["name"]: node["pid"] for node in status["nodes"]}
+
+
+def alive(numbers: Iterable[int]) -> list[int]:
+    return [pid for pid in numbers if Identity.of(pid)]
+
+
+def assert_nothing_half_done(home: Path, name: str = "main") -> None:
+    """No process left, no lock held, no state: what must be true after a start that failed."""
+    until(lambda: not processes_of(home), 10, "the processes of the failed start to end")
+    folder = LabFolder(home, name)
+    assert not folder.state_file.exists()
+    assert folder.lease_holders() == []
+    for lock in ("supervisor", "spawn"):
+        if folder.path.is_dir():
+            descriptor = folder.try_lock(lock)
+            assert descriptor is not None, f"{lock}.lock is still held"
+            os.close(descriptor)
+    assert not list(folder.nodes.glob("*/data"))
+
+
+def zookeeper_ids(connect: str) -> set[int]:
+    """Return the broker ids that ZooKeeper lists, asked with kazoo."""
+    with zookeeper(connect) as client:
+        return {int(name) for name in client.get_children("/brokers/ids")}
+
+
+@contextmanager
+def zookeeper(connect: str) -> Iterator[KazooClient]:
+    client = KazooClient(hosts=connect)
+    client.start(timeout=10)
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def metadata(bootstrap_servers: str) -> Any:
+    """Return what a fresh client sees of the cluster."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=10)
+
+
+def led_by(bootstrap_servers: str, broker: int) -> list[tuple[str, int]]:
+    return [
+        (topic.topic, number)
+        for topic in metadata(bootstrap_servers).topics.values()
+        for number, partition in topic.partitions.items()
+        if partition.leader == broker
+    ]
+
+
+def create_topic(bootstrap_servers: str, name: str, assignment: list[list[int]]) -> None:
+    """Create a topic whose partitions have these replicas, the leader first, and wait for it."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    topic = NewTopic(name, len(assignment), replica_assignment=assignment)
+    admin.create_topics([topic])[name].result(15)
+
+    def led() -> bool:
+        seen = admin.list_topics(timeout=10).topics.get(name)
+        partitions = seen.partitions.values() if seen else []
+        return [p.leader for p in partitions] == [replicas[0] for replicas in assignment]
+
+    until(led, 15, f"topic {name} to have its leaders")
+
+
+def broker_configs(bootstrap_servers: str, broker: int) -> dict[str, str]:
+    """Return the configuration that a broker says it has."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+    return {k: v.value for k, v in admin.describe_configs([resource])[resource].result(15).items()}
+
+
+def produce(bootstrap_servers: str, topic: str, values: Iterable[str], **settings: Any) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap_servers, **settings})
+    failed: list[Any] = []
+    for value in values:
+        producer.produce(topic, value, on_delivery=lambda error, _: error and failed.append(error))
+    assert producer.flush(30) == 0
+    assert not failed
+
+
+def read_all(bootstrap_servers: str, topic: str) -> list[tuple[bytes | None, bytes]]:
+    """Return key and value of every message of a topic, partition by partition."""
+    settings = {"bootstrap.servers": bootstrap_servers, "group.id": "witness"}
+    consumer = Consumer({**settings, "enable.auto.commit": False})
+    messages = []
+    try:
+        for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            consumer.assign([TopicPartition(topic, number, 0)])
+            limit = time.monotonic() + 30
+            while consumer.position([TopicPartition(topic, number)])[0].offset < end:
+                assert time.monotonic() < limit, f"could not read {topic} {number} to its end"
+                message = consumer.poll(0.5)
+                if message is not None and message.error() is None:
+                    messages.append((message.key(), message.value()))
+    finally:
+        consumer.close()
+    return messages
+
+
+def listening(pid: int) -> list[str]:
+    """Return the addresses on which a process listens."""
+    return [
+        connection.laddr.ip
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
