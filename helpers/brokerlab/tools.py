@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokerlab import distribution, settings, topology
+from brokerlab import distribution, settings
 from brokerlab.errors import (
     BrokerLabError,
     NodeFailedError,
@@ -28,7 +28,6 @@ from brokerlab.errors import (
     ResourceError,
     SettingError,
 )
-from brokerlab.machine import make_private_folder
 
 _PACKAGE = Path(__file__).parent
 
@@ -136,6 +135,10 @@ def kafka_folder() -> Path:
     ResourceError
         BROKERLAB_HOME cannot be written.
     """
+    # Here, not above: a tool that is typed is to start at once.
+    from brokerlab import topology
+    from brokerlab.machine import make_private_folder
+
     home = settings.read().home
     folder = home / "kafka"
     for part in (home, folder, folder / "bin", folder / "config"):

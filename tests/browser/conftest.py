@@ -185,7 +185,9 @@ class Notebook:
         """Change to ``JupyterLab Light`` or ``JupyterLab Dark`` and wait until it shows."""
         self.command("apputils:change-theme", f"{{theme: {name!r}}}")
         light = "true" if "Light" in name else "false"
-        self.page.wait_for_selector(f"body[data-jp-theme-light={light}]", timeout=20_000)
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-light={light}]", timeout=20_000, state="attached"
+        )
 
 
 def _last(cells: list[dict[str, Any]]) -> str:

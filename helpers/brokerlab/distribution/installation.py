@@ -8,18 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from brokerlab.distribution.archive import SIZE as ARCHIVE_SIZE
 from brokerlab.distribution.archive import archive_path, is_sound, make_archive
-from brokerlab.distribution.fetch import fetch
 from brokerlab.distribution.files import remove_partial_files, require_space, writing
 from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, Jar, locked
 from brokerlab.distribution.java import JAVA, Distribution
 from brokerlab.errors import DownloadError, NotFetchedError, ResourceError, SettingError
 from brokerlab.progress import Progress
 from brokerlab.settings import Settings
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK_SECONDS = 600.0
 
@@ -133,6 +134,9 @@ def _fetch_unfit(
         return
     size = sum(jar.size for jar in unfit)
     require_space(settings.cache, size + room)
+    # Here, not above: a console tool imports this module too and must not wait for an HTTP client.
+    from brokerlab.distribution.fetch import fetch
+
     with progress.step(f"Fetching {size / 1e6:.0f} MB of jars") as advance:
         fetch(unfit, _repository(settings), settings.mirror, advance)
 
@@ -158,6 +162,8 @@ def _do_without_archive(progress: Progress, reason: str) -> None:
 @contextmanager
 def _cache_lock(settings: Settings, progress: Progress) -> Iterator[None]:
     """Hold the cache's lock; while another process has it, say which."""
+    from filelock import FileLock, Timeout
+
     note = settings.cache / "prefetch.owner"
     lock = FileLock(settings.cache / "prefetch.lock")
     with writing(settings.cache):
@@ -176,7 +182,9 @@ def _cache_lock(settings: Settings, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _wait_for_lock(lock: FileLock, note: Path, progress: Progress) -> None:
+def _wait_for_lock(lock: BaseFileLock, note: Path, progress: Progress) -> None:
+    from filelock import Timeout
+
     try:
         owner = note.read_text("utf-8")
     except OSError:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -160,76 +160,73 @@ class Translate(Exercise):
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
         topic = f"translated-{uuid.uuid4().hex[:8]}"
         try:
-            yield _created(lab, answer, topic)
-            if not _partitions(lab, topic):
-                # The other three are judged on their own.
-                _admin(lab).create_topics([NewTopic(topic, 1, 1)])[topic].result(SECONDS)
-                _wait_for_partitions(lab, topic, 1)
-            yield _described(lab, answer, topic)
-            yield _altered(lab, answer, topic)
-            yield _offsets_shown(lab, answer, topic)
+            for name, text, judge in STEPS:
+                if name != "create" and not _partitions(lab, topic):
+                    # A create that failed must not fail the other three.
+                    _admin(lab).create_topics([NewTopic(topic, 1, 1)])[topic].result(SECONDS)
+                    _wait_for_partitions(lab, topic, 1)
+                yield _fact(lab, topic, answer, name, text, judge)
         finally:
             lab.delete_topics(topic)
 
 
-def _created(lab: Any, commands: Mapping[str, Any], topic: str) -> Fact:
-    text = "create makes a topic with 1 partition and 1 replica"
+def _fact(
+    lab: Any, topic: str, commands: Mapping[Any, Any], name: str, text: str, judge: Judge
+) -> Fact:
     try:
-        ran = _run(lab, "create", commands, topic)
+        ran = _run(lab, name, commands.get(name, ...), topic)
     except NotRun as refusal:
         return Fact(text, False, str(refusal))
-    partitions = _wait_for_partitions(lab, topic, 1) if ran.exit_code == 0 else []
+    if ran.exit_code != 0:
+        return Fact(text, False, _advice(ran, name, commands[name]))
+    ok, advice = judge(lab, topic, ran)
+    return Fact(text, ok, f"It ran, but {advice}")
+
+
+def _judge_created(lab: Any, topic: str, ran: Ran) -> tuple[bool, str]:
+    partitions = _wait_for_partitions(lab, topic, 1)
     replicas = len(partitions[0].replicas) if partitions else 0
-    found = f"seen {len(partitions)} partition(s) with {replicas} replica(s)"
-    return Fact(
-        text,
-        ran.exit_code == 0 and (len(partitions), replicas) == (1, 1),
-        _advice(ran, "create", commands, f"{found}: a translation keeps the numbers."),
+    return (len(partitions), replicas) == (1, 1), (
+        f"the topic has {len(partitions)} partition(s) with {replicas} replica(s) each: "
+        "a translation keeps the numbers, 1 and 1."
     )
 
 
-def _described(lab: Any, commands: Mapping[str, Any], topic: str) -> Fact:
-    text = "describe tells the topic's partitions"
-    try:
-        ran = _run(lab, "describe", commands, topic)
-    except NotRun as refusal:
-        return Fact(text, False, str(refusal))
+def _judge_described(lab: Any, topic: str, ran: Ran) -> tuple[bool, str]:
     told = any(line.startswith(f"Topic: {PLACEHOLDER}\t") for line in ran.lines)
-    wanted = "no line begins with the topic's name: is --describe there?"
-    return Fact(text, ran.exit_code == 0 and told, _advice(ran, "describe", commands, wanted))
+    return told, "no line begins with the topic's name: is --describe there?"
 
 
-def _altered(lab: Any, commands: Mapping[str, Any], topic: str) -> Fact:
-    text = "alter leaves the topic with 3 partitions"
-    try:
-        ran = _run(lab, "alter", commands, topic)
-    except NotRun as refusal:
-        return Fact(text, False, str(refusal))
-    seen = len(_wait_for_partitions(lab, topic, 3) if ran.exit_code == 0 else [])
-    wanted = f"expected 3 partitions, seen {seen}: are --alter and --partitions 3 there?"
-    return Fact(text, seen == 3, _advice(ran, "alter", commands, wanted))
+def _judge_altered(lab: Any, topic: str, ran: Ran) -> tuple[bool, str]:
+    seen = len(_wait_for_partitions(lab, topic, 3))
+    return seen == 3, f"the topic has {seen} partition(s), not 3: is --partitions 3 there?"
 
 
-def _offsets_shown(lab: Any, commands: Mapping[str, Any], topic: str) -> Fact:
-    text = "offsets prints one line for each partition"
-    try:
-        ran = _run(lab, "offsets", commands, topic)
-    except NotRun as refusal:
-        return Fact(text, False, str(refusal))
+def _judge_offsets(lab: Any, topic: str, ran: Ran) -> tuple[bool, str]:
     lines = {f"{PLACEHOLDER}:{partition.id}:0" for partition in _partitions(lab, topic)}
-    shown = ran.exit_code == 0 and set(ran.lines) == lines
-    wanted = f"expected {len(lines)} lines such as {PLACEHOLDER}:0:0, seen {len(ran.lines)}."
-    return Fact(text, shown, _advice(ran, "offsets", commands, wanted))
+    return set(ran.lines) == lines, (
+        f"it printed {len(ran.lines)} line(s) instead of {len(lines)}, one a partition, such as "
+        f"{PLACEHOLDER}:0:0."
+    )
 
 
-def _advice(ran: Ran, name: str, commands: Mapping[str, Any], otherwise: str) -> str:
-    """Say what was wrong with a command that was run."""
+Judge = Callable[[Any, str, Ran], tuple[bool, str]]
+"""Looks at the cluster and at what a command said: is it as it should be, and if not, what is wrong."""
+
+STEPS: tuple[tuple[str, str, Judge], ...] = (
+    ("create", "create makes a topic with 1 partition and 1 replica", _judge_created),
+    ("describe", "describe tells the topic's partitions", _judge_described),
+    ("alter", "alter leaves the topic with 3 partitions", _judge_altered),
+    ("offsets", "offsets prints one line for each partition", _judge_offsets),
+)
+
+
+def _advice(ran: Ran, name: str, command: str) -> str:
+    """Say what was wrong with a command that did not end well."""
     if ran.exit_code is None:
         return f"It had not ended after {TOOL_SECONDS:g} s: is the address a broker's?"
-    if ran.exit_code == 0:
-        return f"It ran, but {otherwise}"
     said = f"It ended with exit code {ran.exit_code} and said: {ran.said}."
-    words = commands[name].replace("=", " ").split()
+    words = _words(command)
     if "--zookeeper" in words:
         return (
             f"{said} Kafka 3.0 removed --zookeeper from its tools (KIP-604): they ask a broker, "
@@ -237,7 +234,7 @@ def _advice(ran: Ran, name: str, commands: Mapping[str, Any], otherwise: str) ->
         )
     if OFFSET_CLASSES[0] in words:
         return f"{said} The class has moved, and has a script of its own now: {OFFSETS}."
-    return f"{said} `{PurePosixPath(_words(commands[name])[0]).name} --help` lists its options."
+    return f"{said} `{ALLOWED_TOOLS[name][0]} --help` lists the options."
 
 
 def _wait_for_partitions(lab: Any, topic: str, count: int) -> list[Partition]:
@@ -248,9 +245,9 @@ def _wait_for_partitions(lab: Any, topic: str, count: int) -> list[Partition]:
     return seen
 
 
-def _run(lab: Any, name: str, commands: Mapping[str, Any], topic: str) -> Ran:
+def _run(lab: Any, name: str, command: Any, topic: str) -> Ran:
     """Run one of the learner's commands on `topic`, whose name is not to be seen in what it says."""
-    tool, arguments = _accepted(lab, name, commands.get(name, ...))
+    tool, arguments = _accepted(lab, name, command)
     python = [sys.executable, "-P", "-m", "brokerlab.tools", tool]
     try:
         done = subprocess.run(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from brokerlab.exercises.engine import Exercise, Fact
 from brokerlab.exercises.reading import records
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 SECONDS = 5.0
 
 CAMERAS = "cameras"
+PARTITIONS = 3
 PARTITION = 1
 
 GALLERY = "gallery"
@@ -36,10 +39,12 @@ class ReadOnePartition(Exercise):
         return True
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        log: dict[int, list[str]] = {}
-        for record in records(lab, CAMERAS):
-            log.setdefault(record.partition, []).append((record.value or b"").decode())
-        wanted = log.get(PARTITION, [])
+        seen = records(lab, CAMERAS)
+        log = {
+            number: [(r.value or b"").decode() for r in seen if r.partition == number]
+            for number in range(PARTITIONS)
+        }
+        wanted = log[PARTITION]
         yield Fact(
             f"partition {PARTITION} of {CAMERAS} holds messages",
             bool(wanted),
@@ -63,15 +68,15 @@ class ReadOnePartition(Exercise):
         )
         elsewhere = {
             number: count
-            for number, values in sorted(log.items())
+            for number, values in log.items()
             if number != PARTITION and (count := sum(line in values for line in lines))
         }
-        seen = ", ".join(f"{count} of partition {number}" for number, count in elsewhere.items())
-        all_read = len(elsewhere) == len(log) - 1 and any(line in wanted for line in lines)
+        others = ", ".join(f"{count} of partition {number}" for number, count in elsewhere.items())
+        all_read = len(elsewhere) == PARTITIONS - 1 and any(line in wanted for line in lines)
         yield Fact(
             f"none comes from another partition than {PARTITION}",
             not elsewhere,
-            f"Seen: {seen}. "
+            f"Seen: {others}. "
             + (
                 f"That is the whole topic: --partition {PARTITION} reads one partition of it."
                 if all_read
@@ -129,17 +134,10 @@ class Rewind(Exercise):
             f"Expected a commit of {end}, the furthest was {furthest}. Let the group read everything first: with "
             "--from-beginning, and without a --max-messages that stops it early.",
         )
-        rewound = furthest > 0 and 0 in past.commits[past.commits.index(furthest) :]
         yield Fact(
             "its committed offset is back at 0",
             committed == 0,
-            f"Expected 0, seen {'none' if committed is None else committed}. "
-            + (
-                "It was rewound and then read again, and each run commits where it ends: rewind once more, and leave it."
-                if rewound
-                else "--reset-offsets alone only shows its plan (a dry run): --execute does it. --from-beginning does "
-                "not move a group that has committed."
-            ),
+            f"Expected 0, seen {'none' if committed is None else committed}. {_why_not_0(past)}",
         )
         yield Fact(
             f"lag is what the next consumer of {GROUP} will print",
@@ -147,6 +145,18 @@ class Rewind(Exercise):
             f"Your lag is {answer}. It is the end of the log, {end}, minus the group's committed offset: "
             "kafka-consumer-groups.sh --describe shows all three.",
         )
+
+
+def _why_not_0(past: _Past) -> str:
+    if any(earlier > later for earlier, later in pairwise(past.commits)):
+        return (
+            "It was moved back, but not to the beginning, or the group read again afterwards: each run commits "
+            "where it ends. Rewind it once more, and leave it."
+        )
+    return (
+        "--reset-offsets alone only shows its plan (a dry run): --execute does it. --from-beginning does not move a "
+        "group that has committed."
+    )
 
 
 def _offsets(lab: Any) -> tuple[int, int | None]:

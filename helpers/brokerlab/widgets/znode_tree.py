@@ -202,6 +202,7 @@ class _Drawing:
         self.seen = seen
         self.address = address
         self.rows: list[Element] = []
+        self.above: dict[int, int] = {}
 
     def picture(self) -> Element:
         self._folder(0, "/")
@@ -239,14 +240,15 @@ class _Drawing:
     def _bar(self) -> Element:
         answers = self.seen.answers
         ids = len(self.seen.below("/brokers/ids"))
+        silent = "nobody answers" + ("; this is as last seen" if self.seen.znodes else " here")
         known = f"{ids} broker{'' if ids == 1 else 's'} registered"
         return group(
             "bar",
             box(2, 2, WIDTH - 4, BAR, "zookeeper" if answers else "down"),
             text(18, 34, "ZooKeeper", "heading"),
-            text(140, 34, self.address, "text soft mono"),
+            text(152, 34, self.address, "text soft mono"),
             icon("dot" if answers else "ring", KIND_LEFT + 16, 19, "zookeeper-ink"),
-            text(KIND_LEFT + 40, 33, known if answers else "nobody answers here", "text"),
+            text(KIND_LEFT + 40, 33, known if answers else silent, "text"),
             data_answers=str(answers).lower(),
         )
 
@@ -308,10 +310,13 @@ class _Drawing:
         )
 
     def _row(self, key: str, depth: int, *parts: Element, **attributes: str) -> None:
-        elbow = element("path", "shade", d=f"M{8 - INDENT} -3V14H-6") if depth else None
-        children = [elbow, *parts] if elbow else list(parts)
-        y = len(self.rows) * ROW
-        self.rows.append(group(key, *children, x=depth * INDENT, y=y, **attributes))
+        line = len(self.rows)
+        lines = line - max(self.above.get(depth, 0), self.above.get(depth - 1, 0))
+        self.above[depth] = line
+        if depth:
+            reach = f"M{8 - INDENT} {24 - lines * ROW}V14H-6"
+            parts = (element("path", "shade", d=reach), *parts)
+        self.rows.append(group(key, *parts, x=depth * INDENT, y=line * ROW, **attributes))
 
     def _legend(self, top: float) -> Element:
         lines = [
