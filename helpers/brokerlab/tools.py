@@ -117,6 +117,8 @@ def _temporary_folder(home: Path) -> dict[str, str]:
     # Kafka unpacks its compression libraries into Java's temporary folder, and loads them from there.
     if not os.statvfs("/tmp").f_flag & getattr(os, "ST_NOEXEC", 0):
         return {}
+    from brokerlab.machine import make_private_folder
+
     folder = home / "tmp"
     with contextlib.suppress(ResourceError):
         make_private_folder(folder, "BROKERLAB_HOME")

@@ -1,4 +1,4 @@
-"""Exercises of lesson 03: a fourth broker joins, and who is the controller?"""
+"""Exercises of lesson 03: let a fourth broker join, find the controller."""
 
 from __future__ import annotations
 

@@ -31,13 +31,15 @@ def _partitions(lab: Any, topic: str) -> list[Partition]:
 
 
 def _admin(lab: Any) -> AdminClient:
+    """Return an admin client; keep it in a variable until it has answered, or its answers die with it."""
     return AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
 
 
 def _min_insync(lab: Any, topic: str) -> tuple[str, bool]:
     """Return min.insync.replicas of a topic, and whether it is only the default."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    answers = _admin(lab).describe_configs([resource], request_timeout=SECONDS)
+    admin = _admin(lab)
+    answers = admin.describe_configs([resource], request_timeout=SECONDS)
     entry = answers[resource].result(SECONDS)["min.insync.replicas"]
     return str(entry.value), bool(entry.is_default)
 
@@ -159,11 +161,12 @@ class Translate(Exercise):
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
         topic = f"translated-{uuid.uuid4().hex[:8]}"
+        admin = _admin(lab)
         try:
             for name, text, judge in STEPS:
                 if name != "create" and not _partitions(lab, topic):
                     # A create that failed must not fail the other three.
-                    _admin(lab).create_topics([NewTopic(topic, 1, 1)])[topic].result(SECONDS)
+                    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(SECONDS)
                     _wait_for_partitions(lab, topic, 1)
                 yield _fact(lab, topic, answer, name, text, judge)
         finally:

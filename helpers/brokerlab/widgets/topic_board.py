@@ -260,7 +260,12 @@ def _tile(partition: PartitionView, x: float, y: float) -> Element:
         box(0, 0, TILE, TILE_HEIGHT, frame, 7),
         *([hatch(TILE, TILE_HEIGHT)] if frame == "out-of-sync" else []),
         text(10, 20, f"{partition.id}", f"text {ink} halo strong" if ink == "on-follower" else ink),
-        text(TILE - 8, 20, leader, f"{ink} halo small end" if ink == "on-follower" else f"{ink} small end"),
+        text(
+            TILE - 8,
+            20,
+            leader,
+            f"{ink} halo small end" if ink == "on-follower" else f"{ink} small end",
+        ),
         text(10, 40, isr, f"{ink} halo small" if ink == "on-follower" else f"{ink} small"),
         x=x,
         y=y,
