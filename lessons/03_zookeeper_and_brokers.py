@@ -69,11 +69,12 @@ shutil.rmtree(folder / "data", ignore_errors=True)
 # %%
 config = folder / "config"
 server = config / "server.properties"
-matter = ("clientPort=", "dataDir", "tickTime", "broker.id", "listeners", "log.dirs", "zookeeper.conn")
+zookeeper_lines = ("clientPort=", "dataDir", "tickTime")
+broker_lines = ("broker.id", "listeners", "log.dirs", "zookeeper.conn")
 for file in (config / "zookeeper.properties", server):
     print(file.name)
     for line in file.read_text().splitlines():
-        if line.startswith(matter):
+        if line.startswith(zookeeper_lines + broker_lines):
             print("   ", line)
 
 # %% [markdown]
@@ -105,7 +106,7 @@ assert exit_code == 1 and asked > 1
 
 # %% [markdown]
 # **Compare:** it waits, asks about once a second, and then it **ends**, with exit code 1. So "any order will do" is true
-# only for a few seconds: had ZooKeeper come in time, the broker would have gone on. It started nothing on its own.
+# only for a few seconds: had ZooKeeper come in time, the broker would have gone on.
 #
 # *One sentence to keep: a broker without ZooKeeper waits a while, then gives up.*
 #
@@ -139,8 +140,9 @@ print("controller:", json.loads(client.get("/controller")[0])["brokerid"])
 
 # %% [markdown]
 # **Compare:** it wrote its id and its address, and nothing else about itself. The znode is *ephemeral*: it belongs to the
-# broker's *session*, the connection that it keeps alive with heartbeats, and lives exactly as long. One broker also holds
-# `/controller`: whoever writes it first takes the decisions for the cluster. Here there is no competition.
+# broker's *session* with ZooKeeper, which heartbeats keep alive, and lives exactly as long. There is a second one,
+# `/controller`: the broker that writes it first is the *controller* and takes the decisions for the cluster. Broker 0 had no
+# competition.
 #
 # **Predict:** the broker stops. Who takes its name off the list?
 
@@ -195,13 +197,16 @@ lab.explain()
 # "Kafka runs on ZooKeeper, so the messages pass through it." Do they? **Predict:** a hundred photos of 10 kB go to Kafka. By
 # how much does ZooKeeper's tree grow?
 
+
 # %%
-lab.delete_topics("photos")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 3 --replication-factor 3
 def bytes_kept():
     return int(re.search(r"approximate_data_size\s+(\d+)", client.command(b"mntr"))[1])
+
+
+lab.delete_topics("photos")
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 3 --replication-factor 3
 before = bytes_kept()
-producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
 for _ in range(100):
     producer.produce("photos", value=bytes(10_000))
 assert producer.flush(20) == 0, "not all photos were sent"
@@ -247,6 +252,7 @@ q[1].assert_passed(fourth)
 #
 # So that a guess does not help, the next cell holds elections: it removes `/controller`, and every broker hurries to write it
 # anew. (In production: in an emergency only.) `/controller_epoch` counts them.
+
 
 # %%
 def elections():

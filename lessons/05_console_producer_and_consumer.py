@@ -46,7 +46,8 @@ assert lab.state == "usable"
 # ## What is typed is relayed
 #
 # Below are the two terminals: left a real `kafka-console-producer.sh`, right a real `kafka-console-consumer.sh`, with their
-# commands above them. Type a line on the left and press Enter.
+# commands above them. Type a line on the left and press Enter. (The warning is about the `_` in the article's name for the topic;
+# it does no harm here.)
 
 # %% tags=["nbval-ignore-output"]
 from brokerlab.widgets import TwinConsoles
@@ -153,26 +154,26 @@ assert counts == [100, 0, 100, 100]
 # was in the same group and went on from there. `--from-beginning` was not even looked at.
 #
 # The runs without `--group` got a new invented name each time. A new group has committed nothing, so it begins where
-# `--from-beginning` says, and the tool makes such a group commit nothing at the end either. Hence 100 and 100.
+# `--from-beginning` says, and the tool switches committing off for it. Hence 100 and 100.
 #
 # *One sentence to keep: the group's committed offset decides; `--from-beginning` only says where a group begins that has none.*
 #
 # ## Keys, and one partition
 #
 # A message may carry a **key**, for example the camera that took the photo. The console producer takes it from the line, if told
-# how: all before the `:` is the key. Equal keys go to the same partition (lesson 06 says which). **Predict:** nine
-# messages of four cameras, three partitions. How many will partition 0 get?
+# how: all before the `:` is the key. Equal keys go to the same partition (lesson 06 says which). **Predict:** nine messages of
+# four cameras, three partitions. How many will partition 0 get? (We print partitions and keys only, and count equal lines.)
 
 # %%
 lab.delete_topics("cameras")
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic cameras --partitions 3 --replication-factor 3
 # !printf 'camera-%s\n' 1:cat 3:ship 6:bus 10:clock 6:tree 1:fish 10:dog 3:house 6:apple | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --property parse.key=true --property key.separator=:
-# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --from-beginning --max-messages 9 --timeout-ms 9000 --property print.partition=true --property print.key=true 2>&1 | sort
-print("\nOnly partition 0, from offset 1:")
+# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --from-beginning --max-messages 9 --timeout-ms 9000 --property print.partition=true --property print.key=true --property print.value=false 2>/dev/null | sort | uniq -c
+print("Only partition 0, from offset 1:")
 # !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --partition 0 --offset 1 --max-messages 1 --timeout-ms 9000
 
 # %% [markdown]
-# **Compare:** two, both of camera 3. The last command names its place itself, with `--partition` and `--offset`, so there is no
+# **Compare:** two, both of camera 3, at offsets 0 and 1. The last command names its place itself, with `--partition` and `--offset`, so there is no
 # group to ask: the tool refuses `--group` beside `--partition`.
 #
 # ## The same in Python
@@ -187,9 +188,9 @@ producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
 producer.produce("gallery", value="photo 101")
 assert producer.flush(10) == 0
 
-printed = getoutput(f"{read} --group visitors --timeout-ms 5000")
-print([line for line in printed.splitlines() if line.startswith("photo")])
-assert printed.count("photo ") == 1
+printed = getoutput(f"{read} --group visitors --max-messages 1 --timeout-ms 9000")
+print(printed)
+assert "photo 101" in printed.splitlines()
 
 # %% [markdown]
 # **Compare:** one, the new one. A group goes on where it stopped, whoever wrote the message, and with whatever program.
@@ -246,7 +247,7 @@ lag = ...
 server = f"--bootstrap-server {lab.bootstrap_servers}"
 of_curators = f"kafka-consumer-groups.sh {server} --group curators"
 getoutput(
-    f"kafka-console-consumer.sh {server} --topic gallery --group curators --from-beginning --timeout-ms 5000"
+    f"kafka-console-consumer.sh {server} --topic gallery --group curators --from-beginning --timeout-ms 4000"
 )
 getoutput(f"{of_curators} --topic gallery --reset-offsets --to-earliest --execute")
 table = getoutput(f"{of_curators} --describe")

@@ -163,6 +163,7 @@ def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
             return
         # One that is just ending still holds its lock; a new one would find it taken and give up.
         _wait_until_stopped(folder)
+        folder.log.touch(mode=0o600)
         with folder.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "brokerlab.supervisor", folder.home, folder.name],

@@ -367,12 +367,17 @@ class Supervisor:
     async def _until_usable(self, node: Node) -> None:
         assert self._ports is not None
         port = self._ports.zookeeper
+        itself = probes.KafkaProbe(f"{topology.HOST}:{node.spec.port}")
 
         async def usable() -> bool:
             self._check_alive(node)
             if node.spec.role == "zookeeper":
                 return await asyncio.to_thread(probes.zookeeper_serves, port)
-            return node.spec.id in await self._registered()
+            if node.spec.id not in await self._registered():
+                return False
+            # A broker registers before it opens its port, and serves before it knows the cluster.
+            seen = await asyncio.to_thread(itself.metadata)
+            return seen is not None and node.spec.id in seen.brokers
 
         await _until(usable, START_SECONDS, f"{node.spec.name} to be usable")
         node.state = "running"

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from homes import fresh_home
 
@@ -34,11 +35,17 @@ NOISE = ("favicon", "ResizeObserver", "net::ERR_", "service worker", "ServiceWor
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a copy of the notebooks, with no settings but its own; yield the address."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    notebooks = folder / "notebooks"
-    shutil.copytree(ROOT / "notebooks", notebooks)
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that JupyterLab serves: a copy of the notebooks."""
+    folder = tmp_path_factory.mktemp("jupyter") / "notebooks"
+    shutil.copytree(ROOT / "notebooks", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(served: Path) -> Iterator[str]:
+    """Serve the notebooks with no settings but its own; yield the address."""
+    folder = served.parent
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -54,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         }
         command = [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-            *("--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={notebooks}"),
+            *("--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={served}"),
             *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
             "--LabApp.news_url=None",
         ]
@@ -82,6 +89,20 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"JupyterLab did not answer within 60 s: {log.read_text()}")
+
+
+@pytest.fixture
+def write_notebook(served: Path) -> Callable[..., None]:
+    """Write a notebook of code cells beside the lessons."""
+
+    def write(name: str, *sources: str) -> None:
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        kernel = {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), served / name)
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +180,12 @@ class Notebook:
             if output["output_type"] == "error"
         ]
         return failed or [f"not run: {cell['source']}" for cell in cells if not cell["count"]]
+
+    def wait_until(self, true: Callable[[], bool], seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < limit, f"not true within {seconds} s"
+            self.page.wait_for_timeout(100)
 
     def outputs(self, text: str) -> Any:
         return self.page.locator(".jp-OutputArea-output", has_text=text)

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
@@ -250,7 +250,7 @@ def _badge(news: str, x: float) -> Element:
 def _tile(partition: PartitionView, x: float, y: float) -> Element:
     behind = set(partition.replicas) - set(partition.isr)
     frame = "leaderless" if partition.leader is None else "out-of-sync" if behind else "follower"
-    ink = "on-leaderless" if partition.leader is None else "on-follower"
+    ink = "on-leaderless" if partition.leader is None else "text halo"
     leader = "no leader" if partition.leader is None else f"leader {partition.leader}"
     isr = f"ISR {' '.join(map(str, sorted(partition.isr)))}"
     label = f"{partition.topic} {partition.id}: {leader}, {isr}"
@@ -259,14 +259,9 @@ def _tile(partition: PartitionView, x: float, y: float) -> Element:
         element("title", "", label),
         box(0, 0, TILE, TILE_HEIGHT, frame, 7),
         *([hatch(TILE, TILE_HEIGHT)] if frame == "out-of-sync" else []),
-        text(10, 20, f"{partition.id}", f"text {ink} halo strong" if ink == "on-follower" else ink),
-        text(
-            TILE - 8,
-            20,
-            leader,
-            f"{ink} halo small end" if ink == "on-follower" else f"{ink} small end",
-        ),
-        text(10, 40, isr, f"{ink} halo small" if ink == "on-follower" else f"{ink} small"),
+        text(10, 20, str(partition.id), f"{ink} strong"),
+        text(TILE - 8, 20, leader, f"{ink} small end"),
+        text(10, 40, isr, f"{ink} small"),
         x=x,
         y=y,
         role="img",

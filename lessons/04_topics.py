@@ -1,0 +1,312 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · Topics
+#
+# **A camera writes to `photoz` instead of `photos`. What happens?**
+#
+# A **topic** is a named log. It is cut into **partitions**, each a log of its own, and each partition is kept as several
+# **replicas** on different brokers. Both numbers are decided when the topic is made.
+#
+# ```mermaid
+# flowchart LR
+#     camera[camera] --> photos
+#     subgraph photos [topic photos, 3 partitions, replication factor 2]
+#         p0["partition 0: brokers 1, 2"]
+#         p1["partition 1: brokers 2, 3"]
+#         p2["partition 2: brokers 3, 1"]
+#     end
+# ```
+#
+# ### What you'll do
+# Create, read, change and delete topics: with a command of 2018 and its own tool, with today's tools, and by accident.
+#
+# ### What you'll learn
+# What `--describe` says, what cannot be changed later, and why to create topics before anybody writes.
+#
+# ### What you'll need
+# 35 minutes, lesson 01, about 800 MB of free memory (a second, small cluster joins for a moment).
+#
+# The board below is live. Keep it in view: in JupyterLab, right-click it, *Create New View for Output*.
+
+# %% tags=["nbval-ignore-output"]
+import time
+
+import brokerlab
+from brokerlab.widgets import TopicBoard
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+lab = brokerlab.start(brokers=3)
+lab.delete_topics("topic_name", "thumbnails", "albums", "photoz", "uploads", "photos")
+client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+admin, q = AdminClient(client), brokerlab.exercises.load("04_topics", lab)
+board = TopicBoard(lab)
+board
+
+# %% [markdown]
+# ## A command of 2018
+#
+# This course follows an article of 2018, written for Kafka 1.0. Here is how it creates a topic, word for word. Back then
+# the tool wrote straight into ZooKeeper. **Predict:** does Kafka 3.9's tool still do that? Does the tool of Kafka 2.8.2, with this
+# cluster of 3.9?
+
+# %%
+assert lab.on_article_ports, (
+    "Another program has port 2181 or 9092: `brokerlab doctor` tells which. End it, start again."
+)
+command = "sh kafka-topics.sh --create --zookeeper localhost:2181 --replication-factor 1 --partitions 1 --topic topic_name"
+now = brokerlab.tools.background(command)
+print("3.9, exit code", now.wait(), "-", now.lines[0])
+then = brokerlab.tools.background(command.replace("kafka-topics.sh", "kafka-topics-2.8.2.sh"))
+print("2.8.2, exit code", then.wait(120), "-", then.lines[-1])
+assert now.exit_code == 1 and "topic_name" in lab.topics()
+
+# %% [markdown]
+# **Compare:** refused by 3.9, done by 2.8.2. The old tool left a note (a *znode*) in ZooKeeper, and the controller, a broker of 3.9, carried it
+# out. Kafka 3.0 removed `--zookeeper`: today a tool asks a broker, like any client.
+#
+# ## Today's form, and how to read it
+#
+# Only the address differs. `--describe` shows what came of it.
+
+# %% tags=["nbval-ignore-output"]
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic thumbnails --partitions 3 --replication-factor 3
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --list
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --describe --topic thumbnails
+partitions = admin.list_topics(timeout=10).topics["thumbnails"].partitions.values()
+assert [len(p.replicas) for p in partitions] == [3, 3, 3]
+assert all(p.leader in p.isrs for p in partitions)
+
+# %% [markdown]
+# The first line of `--describe` is the topic, with its own settings under *Configs*; then one line a partition:
+#
+# - **Leader**: the broker that takes all writes of this partition. Each partition has its own.
+# - **Replicas**: the brokers that shall hold a copy. Their number is the *replication factor* (RF).
+# - **Isr**, *in-sync replicas*: those that have kept up. Only one of these may become leader.
+#
+# (*Elr* and *LastKnownElr* belong to clusters without ZooKeeper.) The log called `__consumer_offsets` is Kafka's own.
+#
+# ## More partitions, fewer partitions
+#
+# The article adds partitions, again through ZooKeeper. **Predict:** from 1 to 3, then to 4, then down to 2. Which step fails?
+
+# %%
+command = "sh kafka-topics.sh --zookeeper localhost:2181 --alter --topic topic_name --partitions 3"
+now = brokerlab.tools.background(command)
+print("3.9, exit code", now.wait(), "-", now.lines[0])
+then = brokerlab.tools.background(command.replace(".sh", "-2.8.2.sh"))
+print("2.8.2, exit code", then.wait(), "-", then.lines[-1])
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --alter --topic topic_name --partitions 4
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --alter --topic topic_name --partitions 2 2>&1 | head -1
+assert len(admin.list_topics(timeout=10).topics["topic_name"].partitions) == 4
+
+# %% [markdown]
+# **Compare:** partitions can be added, never removed: their messages would have nowhere to go. Adding has a price too, as
+# 2.8.2 warns: keys move (lesson 06).
+#
+# To count partitions, the article uses a tool that prints how far each one is written, as `topic:partition:offset`.
+
+# %%
+now = brokerlab.tools.background(
+    "sh kafka-run-class.sh kafka.tools.GetOffsetShell --broker-list localhost:9092 --topic topic_name --time -1"
+)
+print("3.9, exit code", now.wait(), "-", now.lines[0])
+assert now.exit_code == 1
+# !kafka-get-offsets.sh --bootstrap-server {lab.bootstrap_servers} --topic topic_name --time -1
+
+# %% [markdown]
+# *One sentence to keep: whatever asked ZooKeeper in 2018 asks a broker now, and the rest of the command is the same.*
+#
+# ## Three copies, two brokers
+#
+# **Predict:** all brokers but two are stopped. Can a topic with RF 3 be made now, its third copy to follow? And what of `thumbnails`, which
+# *has* RF 3?
+
+# %%
+for broker in list(lab.brokers.values())[2:]:
+    broker.stop()
+with brokerlab.refused(KafkaException, "INVALID_REPLICATION_FACTOR"):
+    admin.create_topics([NewTopic("albums", 3, 3)])["albums"].result()
+admin.create_topics([NewTopic("albums", 3, 2)])["albums"].result()
+errors = []
+producer = Producer(client)
+for number in range(30):
+    producer.produce("thumbnails", partition=number % 3, on_delivery=lambda e, _: errors.append(e))
+producer.flush(20)
+print("messages to thumbnails:", len(errors), "- failed:", len(errors) - errors.count(None))
+assert errors == [None] * 30
+
+# %% [markdown]
+# **Compare:** the new topic is refused, the old one goes on with two replicas of three (hatched on the board). Look at
+# `topic_name` there, RF 1: a partition whose only broker is away has no leader.
+#
+# Now the brokers return. **Predict:** will `albums` get its third copy?
+
+# %%
+names = ["albums", "thumbnails"]
+
+
+def in_sync(now):
+    found = [now.topic(name) for name in names]
+    return all(found) and all(len(p.isr) == len(p.replicas) for t in found for p in t.partitions)
+
+
+lab.repair()
+seen = brokerlab.observe.wait_until(lab, in_sync, what="every replica to be in sync")
+for name in names:
+    copies = {len(p.replicas) for p in seen.topic(name).partitions}
+    print(name, "- copies of each partition:", copies)
+
+# %% [markdown]
+# **Compare:** replicas that *exist* catch up; replicas that were never made do not come by themselves.
+#
+# *One sentence to keep: the replication factor is decided at creation; it is no wish that is granted later.*
+#
+# ## The trap: topics nobody created
+#
+# A producer with a typo, a consumer with another. **Predict:** which one gets an error?
+
+# %%
+producer.produce("photoz", value="holiday.jpg")
+print("messages still waiting to be sent:", producer.flush(10))
+made = admin.list_topics(timeout=10).topics["photoz"].partitions
+print("photoz now exists - partitions:", len(made), "- replicas:", len(made[0].replicas))
+assert "num.partitions" not in lab.brokers[1].properties
+consumer = Consumer({**client, "group.id": "recogniser"})
+consumer.subscribe(["photozz"])
+with brokerlab.refused(KafkaException, "UNKNOWN_TOPIC_OR_PART"):
+    raise KafkaException(consumer.poll(20).error())
+consumer.close()
+
+# %% [markdown]
+# **Compare:** the producer is told that all went well. Its photo lies in a topic that nobody reads, with one copy. The Python consumer
+# gets an error; Java's consumer would have created `photozz` as well.
+#
+# The article says that a topic has three partitions by default. It has one: nothing in this lab sets `num.partitions`, and Kafka's own default is 1.
+# So are its shipped files. For RF, `default.replication.factor`, it is 1 too.
+#
+# Two cures: `auto.create.topics.enable=false` on the brokers, tried here on a second, small cluster; and, in a Python producer,
+# `"allow.auto.create.topics": False`.
+
+# %% tags=["nbval-ignore-output"]
+off = {"auto.create.topics.enable": False}
+with brokerlab.start(brokers=1, name="strict", broker_properties=off) as strict:
+    # Unless told otherwise, a producer hopes 30 s for a topic that it cannot find.
+    hope = {
+        "bootstrap.servers": strict.bootstrap_servers,
+        "topic.metadata.propagation.max.ms": 1000,
+    }
+    careful, told = Producer({**hope, "log_level": 0}), []
+    careful.produce("photoz", value="holiday.jpg", on_delivery=lambda e, _: told.append(str(e)))
+    careful.flush(20)
+    assert "UNKNOWN_TOPIC_OR_PART" in told[0] and "photoz" not in strict.topics()
+print(told[0])
+
+# %% [markdown]
+# ## Deleted is not gone
+#
+# `delete_topics` returns when the controller has *accepted* the wish; the brokers carry it out afterwards. **Predict:** delete, then
+# create at once under the same name: how often is that refused?
+
+# %% tags=["nbval-ignore-output"]
+uploads, attempts = NewTopic("uploads", 3, 3), []
+admin.create_topics([uploads])["uploads"].result()
+admin.delete_topics(["uploads"])["uploads"].result()
+limit = time.monotonic() + 15
+while "created" not in attempts and time.monotonic() < limit:
+    try:
+        admin.create_topics([uploads])["uploads"].result()
+        attempts.append("created")
+    except KafkaException as error:
+        attempts.append(error.args[0].name())
+        time.sleep(0.05)
+assert attempts[-1] == "created" and set(attempts) <= {"created", "TOPIC_ALREADY_EXISTS"}, attempts
+
+# %% [markdown]
+# **Compare:** look at `attempts`. Mostly it is refused some times with TOPIC_ALREADY_EXISTS, *marked for deletion*, sometimes
+# never: do not rely on either. Even a topic that `--list` no longer shows may not be forgotten yet.
+#
+# *One sentence to keep: after a deletion, try again until the cluster takes the name, and set a limit.*
+#
+# ## Exercise 1: create `photos`
+#
+# Create the topic `photos` with **3 partitions**, **replication factor 3** and its own setting `min.insync.replicas=2`: a
+# producer that asks for all in-sync replicas (`acks=all`) is then refused unless two have the message (lesson 07). Watch the board.
+
+# %% tags=["starter"]
+# your command here: a line that begins with ! is run by the shell
+
+# %% tags=["solution", "exercise-1"]
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 3 --replication-factor 3 --config min.insync.replicas=2
+
+# %%
+q[1].check()
+
+# %% [markdown]
+# Stuck? `q[1].hint()`, and `q[1].solution()`.
+#
+# ## Exercise 2: four commands, eight years later
+#
+# Rewrite these four for Kafka 3.9. The check **executes** each one, on a topic of its own: it puts its name where `{topic}` stands
+# (no f-string, please), looks at the cluster and deletes it again.
+
+# %% tags=["starter"]
+commands = {
+    "create": "sh kafka-topics.sh --create --zookeeper localhost:2181 --replication-factor 1 --partitions 1 --topic {topic}",
+    "describe": "sh kafka-topics.sh --describe --zookeeper localhost:2181 --topic {topic}",
+    "alter": "sh kafka-topics.sh --zookeeper localhost:2181 --alter --topic {topic} --partitions 3",
+    "offsets": "sh kafka-run-class.sh kafka.tools.GetOffsetShell --broker-list localhost:9092 --topic {topic} --time -1",
+}
+
+# %% tags=["solution", "exercise-2"]
+commands = {
+    "create": "sh kafka-topics.sh --create --bootstrap-server localhost:9092 --replication-factor 1 --partitions 1 --topic {topic}",
+    "describe": "sh kafka-topics.sh --describe --bootstrap-server localhost:9092 --topic {topic}",
+    "alter": "sh kafka-topics.sh --bootstrap-server localhost:9092 --alter --topic {topic} --partitions 3",
+    "offsets": "sh kafka-get-offsets.sh --bootstrap-server localhost:9092 --topic {topic} --time -1",
+}
+
+# %%
+q[2].check(commands)
+
+# %% tags=["solution"]
+q[1].assert_passed()
+q[2].assert_passed(commands)
+
+# %% [markdown]
+# ## In production
+#
+# - `auto.create.topics.enable=false`, nearly everywhere. Topics are created by a script or a pipeline that somebody reviewed.
+# - RF 3 and `min.insync.replicas=2` are the usual pair: one broker may fail, and writing goes on.
+# - Start with more partitions than you need today, within reason: adding some later moves keys.
+# - More replicas for an existing topic: `kafka-reassign-partitions.sh` can do it, by copying all its data.
+# - Who may create and delete is a matter of permissions (ACLs); here everybody may.
+#
+# ## What you learned
+#
+# 1. A topic has partitions; each has a leader, replicas, and an ISR, all shown by `--describe`.
+# 2. Tools ask a broker: `--zookeeper` went with 3.0.
+# 3. Partitions can be added, not removed; replicas are decided at creation. Both are 1 unless you say more.
+# 4. Auto-creation turns a typo into a topic with one copy.
+# 5. A deletion is a wish that is carried out later.
+#
+# ## Clean up
+
+# %%
+board.close()
+lab.delete_topics("topic_name", "thumbnails", "albums", "photoz", "uploads", "photos")
+print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
+
+# %% [markdown]
+# Next: [Console producer and consumer](05_console_producer_and_consumer.ipynb) types the first photos into a topic.
