@@ -38,9 +38,9 @@
 # %% [markdown]
 # ## Clear the table
 #
-# A lab of an earlier lesson would hold these ports, so the first line **stops it, with its topics**. If there is none, it
-# says so, and that is fine. If another program has a port, the cell names it: end that program and run the cell again.
-# (If it is a broker of your own, from a first try of this lesson: restart the kernel, and it ends.)
+# A lab of an earlier lesson would hold these ports, so this cell **stops it, with its topics**; if there is none, it says so,
+# and that is fine. If another program has a port, the cell names it: end that program and run the cell again. (If it is your
+# own, from a first try of this lesson, restart the kernel, and it ends.)
 #
 # `folder` is laid out like Kafka's own: `bin` holds the commands, `config` the files.
 
@@ -63,8 +63,7 @@ shutil.rmtree(folder / "data", ignore_errors=True)
 # %% [markdown]
 # ## Two files
 #
-# Each server is told everything by one file of `name=value` lines. Here are the lines that matter today;
-# `print(server.read_text())` shows the rest.
+# Each server reads one file of `name=value` lines. These matter today; `print(server.read_text())` shows the rest.
 
 # %%
 config = folder / "config"
@@ -95,8 +94,8 @@ for file in (config / "zookeeper.properties", server):
 original = server.read_text()
 server.write_text(re.sub("(connection.timeout.ms)=.*", r"\1=6000", original))
 broker = tools.background("sh kafka-server-start.sh ../config/server.properties")
-print(broker.wait_for("Connection refused", 20))
-exit_code = broker.wait(30)
+print(broker.wait_for("Connection refused", 30))
+exit_code = broker.wait(60)
 server.write_text(original)
 
 asked = sum("Opening socket connection" in line for line in broker.lines)
@@ -118,19 +117,19 @@ assert exit_code == 1 and asked > 1
 from brokerlab.widgets import ZnodeTree
 
 zookeeper = tools.background("sh zookeeper-server-start.sh ../config/zookeeper.properties")
-print(zookeeper.wait_for("binding to port", 20))
+print(zookeeper.wait_for("binding to port", 30))
 tree = ZnodeTree("localhost:2181")
 tree
 
 # %% [markdown]
-# ZooKeeper keeps a small tree, like folders. An entry is called a *znode*, and it may hold a little data. This picture of it
-# is live: keep an eye on it. Nobody has written anything yet.
+# ZooKeeper keeps a small tree, like folders. An entry is called a *znode* and may hold a little data. This picture of it is
+# live. Nobody has written anything yet.
 #
 # **Predict:** what will the broker write there? Now the second command. `kazoo` is a ZooKeeper client for Python.
 
 # %%
 broker = tools.background("sh kafka-server-start.sh ../config/server.properties")
-tree.wait_until(lambda now: "/brokers/ids/0" in now and "/controller" in now, 30, "broker 0")
+tree.wait_until(lambda now: "/brokers/ids/0" in now and "/controller" in now, 60, "broker 0")
 client = KazooClient("localhost:2181")
 client.start(timeout=10)
 data, state = client.get("/brokers/ids/0")
@@ -173,8 +172,8 @@ tree = ZnodeTree(lab)
 tree
 
 # %% [markdown]
-# Three files, made from one pattern. **Predict:** which lines have to differ? Below are each broker's own lines, with what
-# ZooKeeper says of it; then the lab's settings beside production's.
+# **Predict:** in which lines do the three brokers' files differ? Below are these lines, with what ZooKeeper says of each
+# broker; then the lab's settings beside production's.
 
 # %%
 client = KazooClient(lab.zookeeper_connect)
@@ -236,7 +235,7 @@ text = text.replace(f":{lab.brokers[3].port}", f":{port}")
 text = text.replace("log.dirs=data", "log.dirs=../data/broker-4")
 (config / "server-4.properties").write_text(text)
 fourth = tools.background("sh kafka-server-start.sh ../config/server-4.properties")
-fourth.wait_for("started (kafka.server.KafkaServer)")
+assert fourth.wait_for("started (kafka.server.KafkaServer)", 60)
 
 # %%
 q[1].check(fourth)
@@ -294,7 +293,7 @@ q[2].assert_passed(controller)
 # ## In production
 #
 # - ZooKeeper runs on three or five machines, so that one may fail; one alone is a single point of failure.
-# - Servers are started by a service manager, which starts a broker again that has given up.
+# - A service manager starts the servers, and starts a broker again that has given up.
 # - `listeners` names an address that clients on other machines can reach, and is encrypted.
 # - The data stays: nobody removes `dataDir` or `log.dirs`.
 #

@@ -104,7 +104,7 @@ def ask(folder: LabFolder, progress: Progress, op: str, **arguments: Any) -> Any
                 if "begin" in message:
                     progress.begin(message["begin"])
                 elif "end" in message:
-                    progress.end(message["seconds"], message["end"])
+                    progress.end(message["seconds"], message["end"], message["mark"])
                 elif "error" in message:
                     _close_open_step(progress)
                     raise _error(message)

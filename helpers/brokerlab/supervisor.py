@@ -7,8 +7,8 @@ and holds them as long as any process has a lease on the lab. When the last leas
 nodes with it.
 
 It listens on a socket in the lab's private folder. A request is one line of JSON, ``{"op": ..., ...}``;
-the answer is a line for each step, ``{"begin": text}`` and ``{"end": text, "seconds": s}``, and a last
-line, ``{"ok": value}`` or ``{"error": kind, "message": sentence}``.
+the answer is a line for each step, ``{"begin": text}`` and ``{"end": text, "seconds": s, "mark": "✓"}``,
+and a last line, ``{"ok": value}`` or ``{"error": kind, "message": sentence}``.
 """
 
 from __future__ import annotations
@@ -85,8 +85,12 @@ class Steps:
     def step(self, text: str) -> Iterator[None]:
         begun = time.monotonic()
         self._send({"begin": text})
-        yield
-        self._send({"end": text, "seconds": time.monotonic() - begun})
+        mark = "✗"
+        try:
+            yield
+            mark = "✓"
+        finally:
+            self._send({"end": text, "seconds": time.monotonic() - begun, "mark": mark})
 
 
 class Supervisor:
