@@ -119,6 +119,8 @@ from brokerlab.widgets import ZnodeTree
 zookeeper = tools.background("sh zookeeper-server-start.sh ../config/zookeeper.properties")
 print(zookeeper.wait_for("binding to port", 30))
 tree = ZnodeTree("localhost:2181")
+now = tree.wait_until(lambda now: now.answers, 30, "ZooKeeper to answer")
+assert now.below("/brokers/ids") == []
 tree
 
 # %% [markdown]
@@ -129,7 +131,8 @@ tree
 
 # %%
 broker = tools.background("sh kafka-server-start.sh ../config/server.properties")
-tree.wait_until(lambda now: "/brokers/ids/0" in now and "/controller" in now, 60, "broker 0")
+broker.wait_for("started (kafka.server.KafkaServer)", 60)
+tree.wait_until(lambda now: "/brokers/ids/0" in now and "/controller" in now, 20, "broker 0")
 client = KazooClient("localhost:2181")
 client.start(timeout=10)
 data, state = client.get("/brokers/ids/0")

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from brokerlab import distribution, errors
-from brokerlab.errors import BrokerLabError, LabBusyError, NodeFailedError, NoLabError
+from brokerlab.errors import (
+    BrokerLabError,
+    LabBusyError,
+    NodeFailedError,
+    NoLabError,
+    NotFetchedError,
+)
 from brokerlab.labfolder import LabFolder, Lease
 from brokerlab.progress import Progress
 from brokerlab.settings import Settings
@@ -61,12 +67,18 @@ def up(folder: LabFolder, settings: Settings, progress: Progress, **wanted: Any)
     held_before = folder.path in _leases
     take_lease(folder)
     deadline = time.monotonic() + STOPPING_SECONDS
+    mended = False
     try:
         while True:
             try:
                 return ask(folder, progress, "up", **wanted)
             except NoLabError:
                 _spawn(folder, settings, progress)
+            except NotFetchedError:
+                # The supervisor hashes every jar, and found one that is not what was locked.
+                if mended:
+                    raise
+                mended = bool(distribution.prefetch(settings, progress))
             except LabBusyError:
                 if time.monotonic() > deadline:
                     raise
@@ -157,7 +169,8 @@ def no_lab(name: str) -> str:
 
 def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
     """Start a supervisor, unless somebody else is just doing it."""
-    distribution.prefetch(settings, progress)
+    if not _fetched(settings):
+        distribution.prefetch(settings, progress)
     with folder.lock("spawn", 60, "starting this lab"):
         if _listens(folder):
             return
@@ -189,6 +202,12 @@ def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
                     f"The lab's supervisor did not come up ({_last_line(folder.log)}): see {folder.log}, then start again."
                 )
             time.sleep(0.01)
+
+
+def _fetched(settings: Settings) -> bool:
+    with contextlib.suppress(NotFetchedError):
+        return distribution.installed(settings).archive is not None
+    return False
 
 
 def _last_line(log: Path) -> str:

@@ -46,6 +46,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LAB_STOP_SECONDS = 4.0
 POLL_SECONDS = 0.02
+STARTS = 3
 
 log = logging.getLogger(__name__)
 
@@ -343,10 +344,12 @@ class Supervisor:
         plural = "broker" if brokers == 1 else "brokers"
         where = ", ".join(str(node.spec.port) for node in others)
         with steps.step(f"{brokers} {plural} registered, on {where}"):
-            for node in others:
-                self._launch(node)
-            for node in others:
-                await self._until_usable(node)
+            try:
+                async with asyncio.TaskGroup() as starting:
+                    for node in others:
+                        starting.create_task(self._bring_up(steps, node))
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
         self._probe = probes.KafkaProbe(self._state()["bootstrap_servers"])
         with steps.step("a controller is elected and the group coordinator answers"):
             await self._until_coordinated(self._probe, brokers)
@@ -386,6 +389,23 @@ class Supervisor:
         await _until(usable, START_SECONDS, f"{node.spec.name} to be usable")
         node.state = "running"
         self._write_state()
+
+    async def _bring_up(self, steps: Steps, node: Node) -> None:
+        """Start a broker and wait until it is usable.
+
+        On a machine that is short of breath its session may expire while it starts; it then finds its own
+        znode in the way and gives up. That is no fault of anybody: it is started once more.
+        """
+        for _ in range(STARTS):
+            self._launch(node)
+            try:
+                return await self._until_usable(node)
+            except NodeFailedError as error:
+                failed = error
+                if node.state != "died" or "NodeExists" not in self._cause(node):
+                    break
+            await self._until_forgotten(steps, node)
+        raise failed
 
     async def _registered(self) -> frozenset[int]:
         assert self._ports is not None
@@ -457,8 +477,7 @@ class Supervisor:
                 )
             await self._until_forgotten(steps, node)
         with steps.step(f"{node.spec.name} starts"):
-            self._launch(node)
-            await self._until_usable(node)
+            await self._bring_up(steps, node)
 
     async def _until_forgotten(self, steps: Steps, node: Node) -> None:
         """Wait until ZooKeeper has dropped the znode of the broker's former life.

@@ -104,6 +104,12 @@ def broker_settings(brokers: int) -> tuple[Setting, ...]:
             "How long a follower may lag before it leaves the ISR: 30 s is a long time to watch a screen.",
         ),
         Setting(
+            "replica.fetch.backoff.ms",
+            "100",
+            "1000",
+            "A follower that asks a moment too early for a new topic waits this long, and the first acks=all write with it.",
+        ),
+        Setting(
             "replica.socket.timeout.ms",
             "5000",
             "30000",

@@ -11,7 +11,7 @@ import pytest
 from brokerlab import tools, topology
 from brokerlab.widgets import ZnodeTree
 from brokerlab.widgets.scene import Element, to_svg
-from brokerlab.widgets.znode_tree import Tree, Znode
+from brokerlab.widgets.znode_tree import FOLDERS, Tree, Znode
 from kazoo.client import KazooClient
 
 BROKERS = tuple(Znode(f"/brokers/ids/{n}", f"PLAINTEXT://127.0.0.1:{n}", n) for n in (1, 2, 3))
@@ -74,7 +74,12 @@ def test_the_picture_never_changes_its_height(view: ZnodeTree) -> None:
     trees = [Tree(0), Tree(0, True), Tree(0, True, BROKERS), Tree(0, True, many + topics)]
     assert len({view.draw(tree)[1]["viewBox"] for tree in trees}) == 1
     full = view.draw(trees[-1])
-    assert len(rows(full)) == 6 and "+ 4 more" in words(full) and "+ 7 more" in words(full)
+    assert len(rows(full)) == 5 and "+ 5 more" in words(full) and "+ 7 more" in words(full)
+
+
+def test_nothing_is_drawn_that_is_not_there(view: ZnodeTree) -> None:
+    assert "brokers ids" not in words(view.draw(Tree(0, True)))
+    assert "brokers ids" in " ".join(words(view.draw(Tree(0, True, BROKERS))).split())
 
 
 def test_kafkas_own_topics_are_left_out(view: ZnodeTree) -> None:
@@ -105,11 +110,13 @@ def test_a_real_zookeeper_comes_changes_and_goes(home: Any, free_port: int) -> N
         assert view.wait_until(lambda now: now.answers, 30, "ZooKeeper").znodes == ()
         broker.start(timeout=20)
         endpoints = b'{"endpoints": ["PLAINTEXT://127.0.0.1:9095"]}'
+        broker.create("/brokers", None)
         broker.create("/brokers/ids/7", endpoints, ephemeral=True, makepath=True)
         broker.create("/brokers/topics/odd", b"not what Kafka writes", makepath=True)
         broker.create("/controller", b'{"brokerid": 7}', ephemeral=True)
         there = view.wait_until(lambda now: "/controller" in now, 10, "the znodes")
         said = {znode.path: (znode.says, znode.ephemeral) for znode in there.znodes}
+        assert {said.pop(folder) for folder in FOLDERS} == {("0 bytes", False)}
         assert said == {
             "/brokers/ids/7": ("PLAINTEXT://127.0.0.1:9095", True),
             "/brokers/topics/odd": ("21 bytes", False),

@@ -30,8 +30,15 @@ BAR = 50
 ROW = 28
 INDENT = 30
 KIND_LEFT, SAYS_LEFT = 330, 470
-MOST_BROKERS, MOST_TOPICS = 5, 3
+MOST_BROKERS, MOST_TOPICS = 4, 3
 LEGEND = 54
+
+FOLDERS = {
+    "/brokers": "",
+    "/brokers/ids": "one znode for each living broker",
+    "/brokers/topics": "one for each topic",
+}
+"""Znodes that only hold others -> what for."""
 
 _SILENT = logging.getLogger("brokerlab.widgets.znode_tree")
 _SILENT.addHandler(logging.NullHandler())
@@ -88,8 +95,10 @@ class Tree:
     def below(self, folder: str) -> list[str]:
         """Return the names of the znodes directly below a path."""
         start = f"{folder}/"
-        paths = [znode.path for znode in self.znodes if znode.path.startswith(start)]
-        return [path.removeprefix(start) for path in paths]
+        names = [
+            znode.path.removeprefix(start) for znode in self.znodes if znode.path.startswith(start)
+        ]
+        return [name for name in names if "/" not in name]
 
 
 class ZnodeTree(LiveView[Tree]):
@@ -150,6 +159,7 @@ class ZnodeTree(LiveView[Tree]):
             znodes = tuple(
                 znode
                 for path in (
+                    *FOLDERS,
                     *self._children("/brokers/ids"),
                     *self._children("/brokers/topics"),
                     "/controller",
@@ -176,7 +186,7 @@ class ZnodeTree(LiveView[Tree]):
             data, stat = self._client.get_async(path).get(timeout=ANSWER_SECONDS)
         except NoNodeError:
             return None
-        return Znode(path, _in_words(path, data), stat.ephemeralOwner)
+        return Znode(path, _in_words(path, data or b""), stat.ephemeralOwner)
 
 
 def _in_words(path: str, data: bytes) -> str:
@@ -205,14 +215,14 @@ class _Drawing:
         self.above: dict[int, int] = {}
 
     def picture(self) -> Element:
-        self._folder(0, "/")
-        self._folder(1, "brokers")
-        self._folder(2, "ids", "one znode for each living broker")
+        self._row("/", 0, text(0, 19, "/", "text mono"))
+        self._folder("/brokers")
+        self._folder("/brokers/ids")
         self._branch("/brokers/ids/", MOST_BROKERS)
-        self._folder(2, "topics", "one for each topic")
+        self._folder("/brokers/topics")
         self._branch("/brokers/topics/", MOST_TOPICS)
         self._branch("/controller", 2, depth=1)
-        most = 5 + MOST_BROKERS + MOST_TOPICS + 2
+        most = 1 + len(FOLDERS) + MOST_BROKERS + MOST_TOPICS + 2
         top = BAR + 14
         dim = "" if self.seen.answers else "dim"
         return picture(
@@ -230,7 +240,7 @@ class _Drawing:
         said = [
             f"{znode.path}, {_kind(znode)}: {znode.says}"
             for znode in self.seen.znodes
-            if not _internal(znode)
+            if not (_internal(znode) or znode.path in FOLDERS)
         ]
         said += [f"{znode.path} is gone" for znode in self.seen.gone]
         return (
@@ -252,12 +262,16 @@ class _Drawing:
             data_answers=str(answers).lower(),
         )
 
-    def _folder(self, depth: int, name: str, note: str = "") -> None:
+    def _folder(self, path: str) -> None:
+        paths = [znode.path for znode in (*self.seen.znodes, *self.seen.gone)]
+        if not any(f"{known}/".startswith(f"{path}/") for known in paths):
+            return
+        depth = path.count("/")
         self._row(
-            name,
+            path,
             depth,
-            text(0, 19, name, "text mono"),
-            text(KIND_LEFT - depth * INDENT, 19, note, "text soft small"),
+            text(0, 19, path.rpartition("/")[2], "text mono"),
+            text(KIND_LEFT - depth * INDENT, 19, FOLDERS[path], "text soft small"),
         )
 
     def _branch(self, start: str, most: int, depth: int = 3) -> None:
