@@ -1,5 +1,7 @@
 # BrokerLab: two commands matter, `make lab` and `make test`; `make help` lists the rest.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -44,7 +46,7 @@ lock: ## for maintainers: resolve the dependencies again and lock their hashes
 	    --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove the environment (the cache and running labs stay: see `brokerlab stop --all`)
-	rm -rf $(VENV) $(VENV)-lock
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench
 
 define need_python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -53,11 +55,18 @@ define need_python
 	    echo "This Python cannot create environments: run 'apt install python3-venv' (as root), then call make again."; exit 1; }
 endef
 
+# One line that counts, instead of several hundred.
+define pip_progress
+/^Collecting/ { printf "\r  package %d of at most %d ", ++n, all; fflush() } \
+/^Installing collected/ { printf "\n  unpacking them ...\n"; fflush() }
+endef
+
 $(VENV)/ready: requirements.lock pyproject.toml helpers/jupyterlab/overrides.json
 	$(need_python)
 	@test -x $(BIN)/pip || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
-	@echo "Installing the locked packages (about 250 MB on disk the first time) ..."
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "Installing the locked packages: the first time about 95 MB to fetch, 400 MB on disk."
+	@$(BIN)/pip install --progress-bar off --disable-pip-version-check --require-hashes -r requirements.lock \
+	    | awk -v all=$$(grep -c == requirements.lock) '$(pip_progress)'
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@cp helpers/jupyterlab/overrides.json $(VENV)/share/jupyter/lab/settings/

@@ -36,6 +36,8 @@
 # 25 minutes, lessons 01 and 04. Run the cells from the top.
 
 # %% tags=["nbval-ignore-output"]
+from subprocess import getoutput
+
 import brokerlab
 
 lab = brokerlab.start(brokers=3)
@@ -113,9 +115,9 @@ exit_codes = [tool.stop() for tool in (typist, reader, late)]
 # %% [markdown]
 # **Compare:** none of the old ones. It begins at the end of the log.
 #
-# Every consumer printed the knock: none takes a message away from the others, because they are in different *consumer groups*.
-# A group is a name under which consumers share the work and remember their place. We named none, so the tool invented
-# one for each of the three that ran (the third is in the picture above): `console-consumer-` and a random number.
+# Every consumer printed the knock: none takes a message away from the others, because they are in different *consumer
+# groups*. A group is a name under which consumers share the work and remember their place. We named none, so the tool
+# invented one for each, `console-consumer-` and a random number (the consumer in the picture above has one too).
 #
 # *One sentence to keep: without `--from-beginning` a console consumer prints only what arrives after it.*
 #
@@ -124,8 +126,6 @@ exit_codes = [tool.stop() for tool in (typist, reader, late)]
 # What can be typed can be piped: each line becomes a message.
 
 # %%
-from subprocess import getoutput
-
 lab.delete_topics("gallery")
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic gallery --partitions 1 --replication-factor 3
 # !seq -f 'photo %g' 1 100 | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic gallery
@@ -188,7 +188,8 @@ producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
 producer.produce("gallery", value="photo 101")
 assert producer.flush(10) == 0
 
-printed = getoutput(f"{read} --group visitors --max-messages 1 --timeout-ms 9000")
+again = "--topic gallery --from-beginning --group visitors --max-messages 1 --timeout-ms 9000"
+printed = getoutput(f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} {again}")
 print(printed)
 assert "photo 101" in printed.splitlines()
 
@@ -203,7 +204,7 @@ settings = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "ea
 consumer = Consumer(settings | {"group.id": "visitors-in-python"})
 consumer.subscribe(["gallery"])
 photos = []
-while message := consumer.poll(2 if photos else 8):
+while message := consumer.poll(1 if photos else 8):
     photos.append(message.value().decode())
 consumer.close()
 print(len(photos), "photos:", photos[:1], "to", photos[-1:])
@@ -221,7 +222,7 @@ texts = ...
 # your command here
 
 # %% tags=["solution", "exercise-1"]
-one_partition = "--topic cameras --partition 1 --offset earliest --timeout-ms 4000"
+one_partition = "--topic cameras --partition 1 --offset earliest --timeout-ms 3000"
 texts = getoutput(
     f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} {one_partition} 2>/dev/null"
 ).splitlines()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import brokerlab.exercises
 import pytest
 from brokerlab import observe, tools
+from brokerlab.exercises import lesson_03_zookeeper_and_brokers as lesson_03
 from kazoo.client import KazooClient
 
 pytestmark = pytest.mark.cluster
@@ -104,38 +106,40 @@ def test_a_broker_of_the_lab_is_not_one_by_hand(lab: Any, q: Any) -> None:
     assert report.status == "not yet" and "must be a BackgroundTool" in repr(report)
 
 
-def elect_until(lab: Any, client: KazooClient, enough: Callable[[int, int], bool]) -> int:
-    """Hold elections until ``enough(controller, elections)``; return the controller."""
-    for _ in range(30):
-        elections = int(client.get("/controller_epoch")[0])
-        controller: int = json.loads(client.get("/controller")[0])["brokerid"]
-        if enough(controller, elections):
-            return controller
-        client.delete("/controller")
-
-        def elected(_: Any, held: int = elections) -> bool:
-            return int(client.get("/controller_epoch")[0]) > held
-
-        observe.wait_until(lab, elected, 10, "an election")
-    raise AssertionError("no such controller in 30 elections")
-
-
-def test_the_controller_and_what_is_mistaken_for_it(lab: Any, q: Any, client: KazooClient) -> None:
-    controller = elect_until(lab, client, lambda _, elections: elections > 3)
-    elections = int(client.get("/controller_epoch")[0])
-    another = next(number for number in lab.brokers if number != controller)
+def test_the_id_in_controller_passes_and_another_does_not(
+    lab: Any, q: Any, client: KazooClient
+) -> None:
+    controller: int = json.loads(client.get("/controller")[0])["brokerid"]
     assert q[2].check(controller).passed
+    another = next(number for number in lab.brokers if number != controller)
     for answer, advice in [
-        (elections, "/controller_epoch, which counts elections"),
-        (0, "Broker 0 was the one that you started by hand."),
         (another, f"names another broker than {another}"),
+        (0, "Broker 0 was the one that you started by hand."),
         (str(controller), "must be an int, and it is a str"),
     ]:
         report = q[2].check(answer)
         assert report.status == "not yet" and advice in repr(report)
 
 
-def test_an_answer_from_before_the_last_election(lab: Any, q: Any, client: KazooClient) -> None:
-    before = elect_until(lab, client, lambda controller, _: True)
-    elect_until(lab, client, lambda controller, _: controller != before)
-    assert "read before the last election" in repr(q[2].check(before))
+class SeventhElection:
+    """A ZooKeeper after seven elections, the last of which broker 3 has won."""
+
+    def get_children(self, path: str) -> list[str]:
+        return ["1", "2", "3"]
+
+    def get(self, path: str) -> tuple[bytes, None]:
+        data = {"/controller": b'{"version":2,"brokerid":3}', "/controller_epoch": b"7"}
+        return data.get(path, b'{"port":9092}'), None
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [(7, "/controller_epoch, which counts elections"), (2, "take `brokerid`, not `version`")],
+)
+def test_other_numbers_are_named(
+    q: Any, monkeypatch: pytest.MonkeyPatch, answer: int, advice: str
+) -> None:
+    monkeypatch.setattr(lesson_03, "_zookeeper", lambda lab: nullcontext(SeventhElection()))
+    report = q[2].check(answer)
+    assert report.status == "not yet" and advice in repr(report)
+    assert q[2].check(3).passed

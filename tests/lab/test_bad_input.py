@@ -347,8 +347,8 @@ def test_a_home_that_is_read_only(home: Path) -> None:
         f"mount -t tmpfs -o ro tmpfs {home}", f"{sys.executable} -c {shlex.quote(START)}"
     )
     assert done.returncode == 1
-    assert "ResourceError: The folder" in done.stderr and "Read-only file system" in done.stderr
-    assert "set BROKERLAB_HOME to a folder that you may write" in done.stderr
+    sentence = f"ResourceError: The folder {home} cannot be written: set BROKERLAB_HOME to a folder"
+    assert sentence in done.stderr
     assert_nothing_half_done(home)
 
 
@@ -471,9 +471,8 @@ def test_status_and_its_exit_codes(home: Path, capsys: pytest.CaptureFixture[str
         "local",
         "usable",
     )
-    assert [
-        set(node) >= {"name", "role", "id", "port", "pid", "state"} for node in running["nodes"]
-    ]
+    keys = {"name", "role", "id", "port", "pid", "state"}
+    assert all(keys <= node.keys() for node in running["nodes"])
     assert [node["id"] for node in running["nodes"]] == [None, 1, 2]
     assert {lease["what"] for lease in running["leases"]} >= {"kept until `brokerlab stop`"}
     assert "num.io.threads" in broker_configs(running["bootstrap_servers"], 1)

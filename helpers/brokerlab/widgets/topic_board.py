@@ -252,7 +252,7 @@ def _tile(partition: PartitionView, x: float, y: float) -> Element:
     frame = "leaderless" if partition.leader is None else "out-of-sync" if behind else "follower"
     ink = "on-leaderless" if partition.leader is None else "text halo"
     leader = "no leader" if partition.leader is None else f"leader {partition.leader}"
-    isr = f"ISR {' '.join(map(str, sorted(partition.isr)))}"
+    isr = f"ISR {' '.join(map(str, sorted(partition.isr))) or 'none'}"
     label = f"{partition.topic} {partition.id}: {leader}, {isr}"
     return group(
         f"tile-{partition.id}",
