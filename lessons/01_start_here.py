@@ -229,4 +229,4 @@ lab.delete_topics("greetings", "guestbook")
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 
 # %% [markdown]
-# Next: [Why a queue?](02_why_a_queue.ipynb) shows what happens to the photo service without all this.
+# Next: [ZooKeeper and the brokers](03_zookeeper_and_brokers.ipynb), started by hand, one by one.

@@ -15,8 +15,7 @@
 #
 # **Who has to be there first, and why?**
 #
-# Until now one call started everything. In 2018 the article did it by hand, with two commands and two files, and today so
-# do you.
+# Until now one call started everything. In 2018 the article did it by hand, with two commands and two files. So do you today.
 #
 # ```mermaid
 # flowchart LR
@@ -40,7 +39,7 @@
 #
 # A lab of an earlier lesson would hold these ports, so this cell **stops it, with its topics**; if there is none, it says so,
 # and that is fine. If another program has a port, the cell names it: end that program and run the cell again. (If it is your
-# own, from a first try of this lesson, restart the kernel, and it ends.)
+# own, from a first try, restart the kernel.)
 #
 # `folder` is laid out like Kafka's own: `bin` holds the commands, `config` the files.
 
@@ -88,7 +87,7 @@ for file in (config / "zookeeper.properties", server):
 # **Predict:** you start the broker, and ZooKeeper is not there. Does it start without, fail at once, or wait?
 #
 # To keep the wait short we first put 6 seconds into its file, as the file of 2018 had it. Then comes the article's command,
-# word for word; `background` runs it in `bin` beside the notebook, as a second terminal would.
+# word for word; `background` runs it in `bin`, as a second terminal would.
 
 # %%
 original = server.read_text()
@@ -141,7 +140,7 @@ print("ephemeral:", state.ephemeralOwner != 0)
 print("/controller is there too:", client.exists("/controller") is not None)
 
 # %% [markdown]
-# **Compare:** it wrote its id and its address, and nothing else about itself. The znode is *ephemeral*: it belongs to the
+# **Compare:** it wrote its id and its address. The znode is *ephemeral*: it belongs to the
 # broker's *session* with ZooKeeper, which heartbeats keep alive, and lives exactly as long. There is a second one,
 # `/controller`: the broker that writes it first is the *controller* and takes the decisions for the cluster. Broker 0 had no
 # competition.
@@ -266,8 +265,8 @@ q[1].check(fourth)
 q[1].assert_passed(fourth)
 
 # %% [markdown]
-# Nobody told brokers 1 to 3, and yet they know: the controller watches the list. The newcomer holds no data yet, because
-# existing topics stay where they are.
+# Nobody told brokers 1 to 3, yet they know: the controller watches the list. The newcomer holds no data; existing topics stay
+# where they are.
 #
 # ## Exercise 2: find the controller
 #
@@ -303,7 +302,7 @@ q[2].assert_passed(controller)
 # - ZooKeeper runs on three or five machines, so that one may fail; one alone is a single point of failure.
 # - A service manager starts the servers, and starts a broker again that has given up.
 # - `listeners` names an address that clients on other machines can reach, and is encrypted.
-# - The data stays: nobody removes `dataDir` or `log.dirs`.
+# - Nobody removes `dataDir` or `log.dirs`.
 #
 # ## What you learned
 #
@@ -315,7 +314,7 @@ q[2].assert_passed(controller)
 #
 # ## Clean up
 #
-# Broker 4 leaves, and the lab stops, so that the next lesson begins with three brokers.
+# Broker 4 leaves and the lab stops: the next lesson begins with three brokers.
 
 # %%
 if isinstance(fourth, tools.BackgroundTool):

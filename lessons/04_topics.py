@@ -79,7 +79,7 @@ assert now.exit_code == 1 and "topic_name" in lab.topics()
 #
 # ## Today's form, and how to read it
 #
-# Only the address differs. `--describe` shows what came of it.
+# Of the options only the address changes. `--describe` shows what came of it.
 
 # %% tags=["nbval-ignore-output"]
 lab.delete_topics("thumbnails", "photos")
@@ -115,8 +115,8 @@ print("2.8.2, exit code", then.wait(), "-", then.lines[-1])
 assert len(admin.list_topics(timeout=10).topics["topic_name"].partitions) == 4
 
 # %% [markdown]
-# **Compare:** partitions can be added, never removed: their messages would have nowhere to go. Adding has a price too, as
-# 2.8.2 warns: keys move (lesson 06).
+# **Compare:** partitions can be added, never removed: their messages would have nowhere to go. Adding has a price
+# too: messages of one key may go to another partition from then on (lesson 06).
 #
 # To count partitions, the article uses a tool that prints how far each one is written, as `topic:partition:offset`.
 

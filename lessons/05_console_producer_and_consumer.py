@@ -48,7 +48,7 @@ assert lab.state == "usable"
 # ## What is typed is relayed
 #
 # Below are the two terminals: left a real `kafka-console-producer.sh`, right a real `kafka-console-consumer.sh`, with their
-# commands above them. Type a line on the left and press Enter. (The warning is about the `_` in the article's name for the topic;
+# commands above them. The first line is typed for you; type one yourself on the left and press Enter. (The warning is about the `_` in the article's name for the topic;
 # it does no harm here.)
 
 # %% tags=["nbval-ignore-output"]
@@ -57,6 +57,8 @@ from brokerlab.widgets import TwinConsoles
 lab.delete_topics("topic_name")
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic topic_name --partitions 1 --replication-factor 3
 consoles = TwinConsoles(lab, "topic_name", from_beginning=True)
+consoles.type("good morning")
+consoles.wait_for("good morning")
 consoles
 
 # %% [markdown]
@@ -93,7 +95,7 @@ typist.write("first light")
 print("relayed:", reader.wait_for("first light"))
 
 # %% [markdown]
-# **Predict:** now a second consumer starts, *without* `--from-beginning`. Two messages or more are in the topic. Which of them
+# **Predict:** now a second consumer starts, *without* `--from-beginning`. Three messages or more are in the topic. Which of them
 # will it print?
 #
 # A consumer that only sees what is new must be there first, and the tool does not say when it is. So knock until it answers.
@@ -282,6 +284,8 @@ q[2].assert_passed(lag)
 # 5. A Python client does the same, with the same groups, on the same messages.
 #
 # ## Clean up
+#
+# After a kernel restart there are no consoles to close: then leave out the first line.
 
 # %%
 consoles.close()

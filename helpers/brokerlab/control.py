@@ -78,7 +78,8 @@ def up(folder: LabFolder, settings: Settings, progress: Progress, **wanted: Any)
                 # The supervisor hashes every jar, and found one that is not what was locked.
                 if mended:
                     raise
-                mended = bool(distribution.prefetch(settings, progress))
+                mended = True
+                distribution.prefetch(settings, progress)
             except LabBusyError:
                 if time.monotonic() > deadline:
                     raise

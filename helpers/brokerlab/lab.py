@@ -410,7 +410,7 @@ class Lab:
         control.stop(self.folder)
 
     def delete_topics(self, *names: str, timeout: float = 15) -> None:
-        """Delete topics where they exist, and return when the whole cluster has forgotten them.
+        """Delete topics where they exist, and return when their names are free again.
 
         Parameters
         ----------
@@ -422,14 +422,15 @@ class Lab:
         NodeFailedError
             They were still there after `timeout` seconds.
         """
-        self.probe.delete_topics(names)
+        doomed = sorted(set(names) & self.topics())
+        self.probe.delete_topics(doomed)
         deadline = time.monotonic() + timeout
-        while left := sorted(set(names) & self.topics()):
+        while set(doomed) & self.topics() or not self.probe.names_are_free(doomed):
             if time.monotonic() > deadline:
                 raise NodeFailedError(
-                    f"After {timeout:.0f} s the cluster still has {', '.join(left)}: is a broker that holds a replica down? lab.repair() brings it back."
+                    f"After {timeout:.0f} s the cluster still has {', '.join(doomed)}: is a broker that holds a replica down? lab.repair() brings it back."
                 )
-            self.probe.delete_topics(left)
+            self.probe.delete_topics(set(doomed) & self.topics())
             time.sleep(POLL_SECONDS)
 
     def topics(self) -> set[str]:

@@ -156,6 +156,26 @@ class KafkaProbe:
                 # Not there, or not yet: whoever asked looks at the topics and asks again.
                 continue
 
+    def names_are_free(self, names: Iterable[str], timeout: float = 5.0) -> bool:
+        """Whether topics of these names could be created now.
+
+        A name is free a moment later than the topic is gone from the metadata: the controller still has to
+        finish the deletion. So the controller is asked, with a creation that it only checks.
+        """
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import NewTopic
+
+        wanted = [NewTopic(name, 1, 1) for name in names]
+        if not wanted:
+            return True
+        answers = self._admin.create_topics(wanted, validate_only=True, operation_timeout=timeout)
+        try:
+            for future in answers.values():
+                future.result(timeout + 1)
+        except (KafkaException, TimeoutError):
+            return False
+        return True
+
 
 def _known(broker_id: int | None) -> int | None:
     return broker_id if broker_id is not None and broker_id >= 0 else None

@@ -622,4 +622,6 @@ async def _supervise(folder: LabFolder, lock: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # Not by way of the clients' destructors: librdkafka's has been seen to wait for ever.
+    os._exit(code)

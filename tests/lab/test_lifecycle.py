@@ -161,7 +161,7 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_nodes_first(home: Path) -> N
     assert "shut down completed" in lab.brokers[1].log(200)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_two_starts_at_once_get_one_cluster(home: Path) -> None:
     with Starter() as one, Starter() as two:
         seen = set()
