@@ -116,7 +116,11 @@ assert left == 0
 from confluent_kafka import Consumer
 
 consumer = Consumer(
-    {"bootstrap.servers": lab.bootstrap_servers, "group.id": "recogniser", "auto.offset.reset": "earliest"}
+    {
+        "bootstrap.servers": lab.bootstrap_servers,
+        "group.id": "recogniser",
+        "auto.offset.reset": "earliest",
+    }
 )
 consumer.subscribe(["greetings"])
 message = consumer.poll(20)
@@ -144,7 +148,9 @@ import subprocess
 import sys
 
 pids = "import brokerlab; print([b.pid for b in brokerlab.start().brokers.values()])"
-second = subprocess.run([sys.executable, "-c", pids], capture_output=True, text=True, timeout=60, check=True)
+second = subprocess.run(
+    [sys.executable, "-c", pids], capture_output=True, text=True, timeout=60, check=True
+)
 ours = [broker.pid for broker in lab.brokers.values()]
 print("the same three processes:", second.stdout.strip() == str(ours))
 assert second.stdout.strip() == str(ours)
@@ -188,7 +194,11 @@ received = ...
 
 # %% tags=["solution", "exercise-2"]
 reader = Consumer(
-    {"bootstrap.servers": lab.bootstrap_servers, "group.id": "visitor", "auto.offset.reset": "earliest"}
+    {
+        "bootstrap.servers": lab.bootstrap_servers,
+        "group.id": "visitor",
+        "auto.offset.reset": "earliest",
+    }
 )
 reader.subscribe(["guestbook"])
 received = []
@@ -221,10 +231,10 @@ q[2].assert_passed(received)
 #
 # ## Clean up
 #
-# The topics go; the cluster may stay for the next lesson. Close this notebook and it stops by itself a minute later.
+# The topics go (watch the map); the cluster may stay for the next lesson. Close this notebook and it stops by itself a
+# minute later.
 
 # %%
-view.close()
 lab.delete_topics("greetings", "guestbook")
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 

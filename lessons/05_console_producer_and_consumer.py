@@ -250,7 +250,7 @@ lag = ...
 server = f"--bootstrap-server {lab.bootstrap_servers}"
 of_curators = f"kafka-consumer-groups.sh {server} --group curators"
 getoutput(
-    f"kafka-console-consumer.sh {server} --topic gallery --group curators --from-beginning --timeout-ms 4000"
+    f"kafka-console-consumer.sh {server} --topic gallery --group curators --from-beginning --max-messages 101 --timeout-ms 9000"
 )
 getoutput(f"{of_curators} --topic gallery --reset-offsets --to-earliest --execute")
 table = getoutput(f"{of_curators} --describe")

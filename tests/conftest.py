@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from brokerlab import settings
+from brokerlab.topology import ARTICLE_ZOOKEEPER_PORT
 from homes import fresh_home
 
 
@@ -30,6 +33,12 @@ def lab(cache: Path) -> Iterator[Any]:
     import brokerlab
 
     with fresh_home():
-        started = brokerlab.start(brokers=3)
+        # Lessons need the article's ports while this lab runs, so it is sent elsewhere.
+        with closing(socket.socket()) as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                taken.bind(("127.0.0.1", ARTICLE_ZOOKEEPER_PORT))
+                taken.listen()
+            started = brokerlab.start(brokers=3)
         yield started
         started.stop()
