@@ -25,6 +25,7 @@ env: $(VENV)/ready ## create the environment alone, in .venv
 dev: $(VENV)/ready-dev ## the environment with the tools that tests and builds need
 
 test: $(VENV)/ready-dev ## test everything that this machine can run
+	@$(BIN)/brokerlab prefetch
 	$(BIN)/python tests/run.py $(ARGS)
 
 check: $(VENV)/ready-dev ## lint, format and types

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
 
+import chromium
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 ON_REQUEST = "--leave-out was given"
 
 
@@ -48,8 +47,8 @@ def missing() -> dict[str, str]:
         gaps |= dict.fromkeys(("cluster", "faults"), f"the lab does not run on {sys.platform}")
     if (reason := _no_docker()) is not None:
         gaps["containers"] = reason
-    if not any(map(shutil.which, CHROMIUMS)):
-        gaps["browser"] = f"no {' or '.join(CHROMIUMS)} is on PATH"
+    if chromium.PATH is None:
+        gaps["browser"] = "no chromium is on PATH"
     elif importlib.util.find_spec("playwright") is None:
         gaps["browser"] = "Playwright is not installed (make dev)"
     return gaps

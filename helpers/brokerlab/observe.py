@@ -16,7 +16,8 @@ from typing import Any
 
 from brokerlab.errors import BrokerLabError, NodeFailedError
 from brokerlab.lab import Lab
-from brokerlab.probes import Metadata, Partition, registered_brokers
+from brokerlab.probes import Metadata, registered_brokers
+from brokerlab.probes import Partition as PartitionView
 
 KEPT_EVENTS = 50
 ASK_TWICE = 2
@@ -32,17 +33,6 @@ class NodeView:
     port: int
     state: str
     pid: int | None
-
-
-@dataclass(frozen=True)
-class PartitionView:
-    """A partition, as the brokers describe it; `leader` is None while it has none."""
-
-    topic: str
-    id: int
-    leader: int | None
-    replicas: tuple[int, ...]
-    isr: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -148,14 +138,14 @@ def _metadata(lab: Lab, nodes: tuple[NodeView, ...]) -> Metadata | None:
 
 
 def _topics(metadata: Metadata) -> Iterator[TopicView]:
-    by_topic: dict[str, list[Partition]] = {}
+    by_topic: dict[str, list[PartitionView]] = {}
     for partition in metadata.partitions:
         by_topic.setdefault(partition.topic, []).append(partition)
     for name, partitions in sorted(by_topic.items()):
         yield TopicView(
             name,
             name.startswith("__"),
-            tuple(PartitionView(p.topic, p.id, p.leader, p.replicas, p.isr) for p in partitions),
+            tuple(partitions),
         )
 
 

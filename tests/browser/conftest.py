@@ -14,22 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import chromium
 import nbformat
 import pytest
 from homes import fresh_home
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "artifacts" / "browser"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # What JupyterLab itself says in every session, with or without us.
 NOISE = ("favicon", "ResizeObserver", "net::ERR_", "service worker", "ServiceWorker")
 
@@ -106,14 +97,13 @@ def write_notebook(served: Path) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+        started = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.FLAGS)
+        yield started
+        started.close()
 
 
 @dataclass
@@ -222,12 +212,12 @@ def _last(cells: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture
-def open_notebook(server: str, chromium: Any) -> Iterator[Any]:
+def open_notebook(server: str, browser: Any) -> Iterator[Any]:
     """Open a notebook by name at the resolution of a projector; at the end its kernel is shut down."""
     opened: list[Notebook] = []
 
     def open_it(name: str) -> Notebook:
-        page = chromium.new_page(viewport={"width": 1280, "height": 720})
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
         notebook = Notebook(page, name)
         page.on("pageerror", lambda error: notebook.errors.append(str(error)))
         page.on(

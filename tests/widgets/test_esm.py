@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import chromium
 import pytest
 import widget_fakes as fakes
 from brokerlab.observe import Snapshot
@@ -15,17 +16,6 @@ from widget_fakes import FakeLab, FakeObserver, nodes, snapshot, topic
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 THEMES = {
     "light": "--jp-layout-color1:#ffffff;--jp-ui-font-color0:rgba(0,0,0,1)",
     "dark": "--jp-layout-color1:#212121;--jp-ui-font-color0:rgba(255,255,255,1)",
@@ -81,7 +71,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        launched = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.FLAGS)
         yield launched
         launched.close()
 
