@@ -43,7 +43,7 @@ def run(tmp_path):
 def test_what_cannot_run_is_left_out_with_its_reason_and_pytest_has_the_last_count(run):
     done = run(MARKED)
     assert done.returncode == 0, done.stdout
-    assert "1 marked browser: no chromium or" in done.stdout
+    assert "1 marked browser: no chromium is on PATH" in done.stdout
     assert "1 skipped: it rains" in done.stdout
     *_, closing, last = done.stdout.strip().splitlines()
     assert "1 passed, 1 skipped, 1 deselected" in closing
