@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
+BAR_WIDTH = 24
+
+
 @dataclass
 class Step:
     """One step: its mark (``…`` under way, ``✓`` done, ``✗`` failed), its text, its seconds, the fraction done."""
@@ -24,10 +27,15 @@ class Step:
     fraction: float | None = None
 
     def __str__(self) -> str:
-        rest = "" if self.fraction is None else f" {self.fraction:.0%}"
+        rest = "" if self.fraction is None else f" {_bar(self.fraction)}"
         if self.seconds is not None:
             rest = f" ({self.seconds:.1f} s)"
         return f"{self.mark} {self.text}{rest}"
+
+
+def _bar(fraction: float) -> str:
+    full = round(fraction * BAR_WIDTH)
+    return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {fraction:.0%}"
 
 
 class Progress:

@@ -32,7 +32,11 @@ def test_a_terminal_sees_the_step_under_way_redrawn_in_place() -> None:
     stream = Terminal()
     work(TerminalProgress(stream))
     drawn = stream.getvalue().split("\r\x1b[2K")
-    assert drawn[1:4] == ["  … fetching", "  … fetching 50%", "  ✓ fetching (0.0 s)\n"]
+    assert drawn[1:4] == [
+        "  … fetching",
+        f"  … fetching {'█' * 12}{'░' * 12} 50%",
+        "  ✓ fetching (0.0 s)\n",
+    ]
 
 
 def test_a_failed_step_is_marked_and_the_error_goes_on() -> None:
@@ -46,7 +50,7 @@ def test_more_than_all_is_all() -> None:
     progress = Progress()
     progress.begin("fetching")
     progress.advance(1.7)
-    assert str(progress.steps[0]) == "… fetching 100%"
+    assert str(progress.steps[0]) == f"… fetching {'█' * 24} 100%"
 
 
 class Display:
