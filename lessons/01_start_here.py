@@ -115,13 +115,8 @@ assert left == 0
 # %%
 from confluent_kafka import Consumer
 
-consumer = Consumer(
-    {
-        "bootstrap.servers": lab.bootstrap_servers,
-        "group.id": "recogniser",
-        "auto.offset.reset": "earliest",
-    }
-)
+beginning = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
+consumer = Consumer(beginning | {"group.id": "recogniser"})
 consumer.subscribe(["greetings"])
 message = consumer.poll(20)
 consumer.close()
@@ -193,13 +188,7 @@ received = ...
 # your consumer here
 
 # %% tags=["solution", "exercise-2"]
-reader = Consumer(
-    {
-        "bootstrap.servers": lab.bootstrap_servers,
-        "group.id": "visitor",
-        "auto.offset.reset": "earliest",
-    }
-)
+reader = Consumer(beginning | {"group.id": "visitor"})
 reader.subscribe(["guestbook"])
 received = []
 while message := reader.poll(20 if not received else 1):

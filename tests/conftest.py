@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import chromium
 import pytest
 from brokerlab import settings
 from brokerlab.topology import ARTICLE_ZOOKEEPER_PORT
@@ -42,3 +43,14 @@ def lab(cache: Path) -> Iterator[Any]:
             started = brokerlab.start(brokers=3)
         yield started
         started.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, for the whole session: there can be only one Playwright in a process."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.FLAGS)
+        yield started
+        started.close()

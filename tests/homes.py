@@ -28,9 +28,15 @@ def fresh_home() -> Iterator[Path]:
         try:
             yield path
         finally:
-            stop = [sys.executable, "-m", "brokerlab.cli", "stop", "--all"]
-            environ = os.environ | {"BROKERLAB_HOME": str(path)}
-            stopped = subprocess.run(stop, env=environ, capture_output=True, text=True, timeout=60)
+            said = stop_labs(path)
             left = wait_until_gone(path, STOP_SECONDS)
             shutil.rmtree(path, ignore_errors=True)
-    assert not left, f"after brokerlab stop --all ({stopped.stderr.strip()}) these are left: {left}"
+    assert not left, f"after brokerlab stop --all ({said}) these are left: {left}"
+
+
+def stop_labs(home: Path) -> str:
+    """Stop every lab of `home`, as a user would; return what the command had to complain of."""
+    command = [sys.executable, "-m", "brokerlab.cli", "stop", "--all"]
+    environ = os.environ | {"BROKERLAB_HOME": str(home)}
+    stopped = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    return stopped.stderr.strip()

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import chromium
 import nbformat
 import pytest
-from homes import fresh_home
+from brokerlab import settings
+from homes import fresh_home, stop_labs
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "artifacts" / "browser"
@@ -25,7 +25,7 @@ PICTURES = ROOT / "artifacts" / "browser"
 NOISE = ("favicon", "ResizeObserver", "net::ERR_", "service worker", "ServiceWorker")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that JupyterLab serves: a copy of the notebooks."""
     folder = tmp_path_factory.mktemp("jupyter") / "notebooks"
@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(served: Path) -> Iterator[str]:
     """Serve the notebooks with no settings but its own; yield the address."""
     folder = served.parent
@@ -94,16 +94,6 @@ def write_notebook(served: Path) -> Callable[..., None]:
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), served / name)
 
     return write
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.FLAGS)
-        yield started
-        started.close()
 
 
 @dataclass
@@ -213,7 +203,7 @@ def _last(cells: list[dict[str, Any]]) -> str:
 
 @pytest.fixture
 def open_notebook(server: str, browser: Any) -> Iterator[Any]:
-    """Open a notebook by name at the resolution of a projector; at the end its kernel is shut down."""
+    """Open a notebook by name at the resolution of a projector; at the end its lab is stopped."""
     opened: list[Notebook] = []
 
     def open_it(name: str) -> Notebook:
@@ -244,5 +234,6 @@ def open_notebook(server: str, browser: Any) -> Iterator[Any]:
 
     yield open_it
     for notebook in opened:
-        notebook.command("kernelmenu:shutdown")
+        notebook.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
         notebook.page.close()
+    stop_labs(settings.read().home)

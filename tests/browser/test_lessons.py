@@ -32,7 +32,7 @@ def test_runs_top_to_bottom(open_notebook, name):
         notebook.theme(theme)
         for number, source in enumerate(shown, 1):
             notebook.show(source)
-            assert notebook.page.locator(".jupyter-widgets, .jp-OutputArea-output svg").count()
+            assert notebook.page.locator(".bl:visible").count()
             notebook.picture(f"{theme.split()[1].lower()}-{number}")
     assert notebook.errors == []
 

@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import chromium
 import pytest
 import widget_fakes as fakes
 from brokerlab.observe import Snapshot
 from brokerlab.widgets import ClusterMap, TwinConsoles
 from widget_fakes import FakeLab, FakeObserver, nodes, snapshot, topic
 
-sync_api = pytest.importorskip("playwright.sync_api")
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 THEMES = {
@@ -66,14 +65,6 @@ class Shown:
 
     def one(self, selector: str) -> Any:
         return self.page.locator(selector)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -156,11 +147,11 @@ def test_a_lost_cluster_shows_as_lost(show: Callable[..., Shown]) -> None:
 def test_the_age_ticks_and_silence_shows(cluster: Shown) -> None:
     status = cluster.one(".bl-status")
     assert status.text_content() == "live, seen 0 s ago"
-    sync_api.expect(status).to_have_text("live, seen 1 s ago", timeout=5000)
+    expect(status).to_have_text("live, seen 1 s ago", timeout=5000)
     cluster.pulse(0)
-    sync_api.expect(status).to_have_text("live, seen 0 s ago")
+    expect(status).to_have_text("live, seen 0 s ago")
     cluster.pulse(60)
-    sync_api.expect(status).to_have_text("no news for 60 s")
+    expect(status).to_have_text("no news for 60 s")
     assert cluster.one(".bl").get_attribute("data-status") == "stale"
 
 
