@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("Interrupted; nothing is half-done: run the command again.", file=sys.stderr)
+        print("Interrupted, and nothing is left half-done.", file=sys.stderr)
         return 130
     return code
 
@@ -102,9 +102,16 @@ def _start(arguments: Any) -> int:
         raise SettingError(
             f"--brokers {arguments.brokers!r} is not a number of brokers: give a whole number from 1 to {MOST_BROKERS}."
         )
-    started = lab.start(
-        int(arguments.brokers), name=arguments.name, keep=True, progress=TerminalProgress()
-    )
+    folder = _folder(arguments)
+    was_there = folder.name in [running.name for running in running_labs(folder.home)]
+    try:
+        started = lab.start(
+            int(arguments.brokers), name=arguments.name, keep=True, progress=TerminalProgress()
+        )
+    except KeyboardInterrupt:
+        if not was_there:
+            control.stop(folder)
+        raise
     print(f"bootstrap servers: {started.bootstrap_servers}")
     print(f"ZooKeeper:         {started.zookeeper_connect}")
     print("`brokerlab stop` stops it.")

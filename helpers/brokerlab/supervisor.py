@@ -112,6 +112,7 @@ class Supervisor:
         self._cluster_id: str | None = None
         self._control = folder.socket_address()
         self._changing = asyncio.Lock()
+        self._change: asyncio.Task[Any] | None = None
         self._finished = asyncio.Event()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -129,6 +130,8 @@ class Supervisor:
         watch = asyncio.create_task(self._watch())
         await self._finished.wait()
         watch.cancel()
+        if self._change:
+            self._change.cancel()
         async with self._changing:
             await self._stop_nodes()
         server.close()
@@ -220,7 +223,15 @@ class Supervisor:
             "add_broker": self._add_broker,
         }
         async with self._changing:
-            return await changes[op](steps, **request)
+            self._change = asyncio.current_task()
+            try:
+                return await changes[op](steps, **request)
+            except asyncio.CancelledError:
+                raise NodeFailedError(
+                    "The lab was stopped in the middle of this: start it again."
+                ) from None
+            finally:
+                self._change = None
 
     async def _status(self) -> dict[str, Any]:
         status = self._state() | {"leases": self._leases()}

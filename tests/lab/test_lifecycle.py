@@ -15,13 +15,14 @@ from typing import Any
 
 import brokerlab
 import pytest
+from brokerlab import control
 from brokerlab.labfolder import LabFolder
 from brokerlab.processes import Identity
 from brokerlab.progress import Progress
 from homes import LINGER
 from jupyter_client.manager import KernelManager
 from leftovers import processes_of
-from witnesses import Starter, alive, metadata, pids, until, zookeeper_ids
+from witnesses import Starter, alive, assert_nothing_half_done, metadata, pids, until, zookeeper_ids
 
 pytestmark = pytest.mark.cluster
 
@@ -297,6 +298,36 @@ def test_a_start_that_is_interrupted_leaves_nothing_half_done(home: Path, moment
     assert set(metadata(lab.bootstrap_servers).brokers) == {1}
     assert len(_java_processes(home)) == 2
     assert len(lab.status()["leases"]) == 1
+
+
+@pytest.mark.parametrize("moment", ["the supervisor listens", "brokers start"])
+def test_a_lab_can_be_stopped_in_the_middle_of_its_start(home: Path, moment: str) -> None:
+    folder = LabFolder(home)
+    argv = [sys.executable, "-c", "import brokerlab; brokerlab.start(brokers=3)"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as start:
+        if moment == "brokers start":
+            until(lambda: (folder.node("broker-1") / "node.log").exists(), 20, moment)
+        else:
+            until(folder.state_file.exists, 20, moment)
+        begun = time.monotonic()
+        control.stop(folder)
+        assert time.monotonic() - begun <= STOP_SECONDS
+        _, complaints = start.communicate(timeout=30)
+    assert start.returncode == 1
+    assert "stopped in the middle of this: start it again" in complaints
+    assert_nothing_half_done(home)
+
+
+def test_ctrl_c_on_the_command_line_takes_back_a_kept_lab(home: Path) -> None:
+    argv = [sys.executable, "-m", "brokerlab.cli", "start"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as start:
+        log = LabFolder(home).node("zookeeper") / "node.log"
+        until(log.exists, 20, "ZooKeeper to start")
+        start.send_signal(signal.SIGINT)
+        _, complaints = start.communicate(timeout=30)
+    assert start.returncode == 130
+    assert complaints.endswith("Interrupted, and nothing is left half-done.\n")
+    assert_nothing_half_done(home)
 
 
 def test_deleting_the_home_ends_the_lab_and_spares_the_next(home: Path) -> None:
