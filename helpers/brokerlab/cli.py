@@ -40,8 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    variables = "".join(f"  {name:<18} {what}\n" for name, what in settings.VARIABLES.items())
     parser = argparse.ArgumentParser(
-        prog="brokerlab", description="A real ZooKeeper and a real Kafka cluster for learning."
+        prog="brokerlab",
+        description="A real ZooKeeper and a real Kafka cluster for learning.",
+        epilog=f"environment variables:\n{variables}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
