@@ -422,15 +422,17 @@ class Lab:
         NodeFailedError
             They were still there after `timeout` seconds.
         """
-        doomed = sorted(set(names) & self.topics())
-        self.probe.delete_topics(doomed)
         deadline = time.monotonic() + timeout
-        while set(doomed) & self.topics() or not self.probe.names_are_free(doomed):
+        while True:
+            # All of them, whatever the metadata says: a broker may not have heard yet of a new topic.
+            self.probe.delete_topics(names)
+            left = sorted(set(names) & self.topics())
+            if not left and self.probe.names_are_free(names):
+                return
             if time.monotonic() > deadline:
                 raise NodeFailedError(
-                    f"After {timeout:.0f} s the cluster still has {', '.join(doomed)}: is a broker that holds a replica down? lab.repair() brings it back."
+                    f"After {timeout:.0f} s the cluster still has {', '.join(left or names)}: is a broker that holds a replica down? lab.repair() brings it back."
                 )
-            self.probe.delete_topics(set(doomed) & self.topics())
             time.sleep(POLL_SECONDS)
 
     def topics(self) -> set[str]:

@@ -314,3 +314,14 @@ def test_a_fourth_broker_joins_and_keeps_its_port(nodes: Lab) -> None:
     fourth.start()
     assert fourth.port == ports[-1] + 1
     assert [value for _, value in read_all(nodes.bootstrap_servers, "on-four")] == [b"hello"]
+
+
+def test_a_topic_can_be_deleted_as_soon_as_it_is_made_and_made_again(nodes: Lab) -> None:
+    """A broker that has not heard of the new topic yet must not make `delete_topics` pass it over."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": nodes.bootstrap_servers})
+    for _ in range(20):
+        admin.create_topics([NewTopic("fleeting", 3, 3)])["fleeting"].result(15)
+        nodes.delete_topics("fleeting", "never-made")
+    assert "fleeting" not in nodes.topics()
