@@ -108,7 +108,6 @@ class Supervisor:
         self._ports: Ports | None = None
         self._overrides: dict[str, dict[str, str]] = {"zookeeper": {}, "broker": {}}
         self._runtime: Runtime | None = None
-        self._probe: probes.KafkaProbe | None = None
         self._cluster_id: str | None = None
         self._control = folder.socket_address()
         self._changing = asyncio.Lock()
@@ -361,9 +360,8 @@ class Supervisor:
                         starting.create_task(self._bring_up(steps, node))
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
-        self._probe = probes.KafkaProbe(self._state()["bootstrap_servers"])
         with steps.step("a controller is elected and the group coordinator answers"):
-            await self._until_coordinated(self._probe, brokers)
+            await self._until_coordinated(brokers)
 
     def _broker_spec(self, number: int) -> NodeSpec:
         assert self._ports is not None
@@ -423,7 +421,8 @@ class Supervisor:
         ids = await asyncio.to_thread(probes.registered_brokers, self._ports.zookeeper)
         return ids or frozenset()
 
-    async def _until_coordinated(self, probe: probes.KafkaProbe, brokers: int) -> None:
+    async def _until_coordinated(self, brokers: int) -> None:
+        probe = probes.KafkaProbe(self._state()["bootstrap_servers"])
         deadline = time.monotonic() + START_SECONDS
         answers = False
         while not answers:
