@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from brokerlab import exercises, observe, tools, widgets
+    from brokerlab import exercises, groups, observe, programs, tools, traffic, widgets
     from brokerlab.errors import BrokerLabError
     from brokerlab.lab import Lab, attach, start
     from brokerlab.refusal import refused
@@ -20,10 +20,13 @@ __all__ = [
     "Lab",
     "attach",
     "exercises",
+    "groups",
     "observe",
+    "programs",
     "refused",
     "start",
     "tools",
+    "traffic",
     "widgets",
 ]
 

@@ -11,19 +11,15 @@ import itertools
 import os
 import shlex
 import socket
-import subprocess
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from brokerlab import distribution, settings
+from brokerlab.background import Background
 from brokerlab.errors import (
     BrokerLabError,
-    NodeFailedError,
     NoLabError,
     ResourceError,
     SettingError,
@@ -218,11 +214,8 @@ def main() -> int:
     os.execve(argv[0], argv, distribution.java_environment())
 
 
-class BackgroundTool:
-    """A console tool that runs beside the notebook: what is written to it is typed, what it prints is kept.
-
-    It runs in the folder ``bin`` of `kafka_folder`, and ends when it is stopped and when this process ends,
-    however it ends.
+class BackgroundTool(Background):
+    """A console tool that runs beside the notebook, in the folder ``bin`` of `kafka_folder`.
 
     Parameters
     ----------
@@ -238,149 +231,19 @@ class BackgroundTool:
     """
 
     def __init__(self, command: str | Sequence[str], keep: int = 1000) -> None:
-        from brokerlab.processes import spawn_tied
-
         words = shlex.split(command) if isinstance(command, str) else list(command)
         name, *arguments = words[1:] if words[:1] == ["sh"] else words
         if name not in TOOLS:
             raise SettingError(f"There is no tool {name!r}: there are {', '.join(TOOLS)}.")
         check_somebody_listens(name, arguments)
         self.argv = tuple(words)
-        self._name = name
-        folder = kafka_folder() / "bin"
-        self._process = spawn_tied(
+        super().__init__(
             ["sh", name, *arguments],
-            cwd=folder,
+            name=name,
+            cwd=kafka_folder() / "bin",
             env=distribution.java_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            keep=keep,
         )
-        self._lines: deque[str] = deque(maxlen=keep)
-        self._changed = threading.Condition()
-        self._listeners: list[Callable[[str], None]] = []
-        self._reader = threading.Thread(target=self._read, name=name, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for raw in self._process.stdout:
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            with self._changed:
-                self._lines.append(line)
-                listeners = list(self._listeners)
-                self._changed.notify_all()
-            for listener in listeners:
-                listener(line)
-        self._process.wait()
-        with self._changed:
-            self._changed.notify_all()
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """What it has printed so far, standard output and standard error together."""
-        with self._changed:
-            return tuple(self._lines)
-
-    @property
-    def running(self) -> bool:
-        """Whether it still runs."""
-        return self._process.poll() is None
-
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code, or None while it runs."""
-        return self._process.poll()
-
-    def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
-        """Call `listener` with every new line, on the thread that reads; return what ends that."""
-        with self._changed:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            with self._changed:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return unsubscribe
-
-    def write(self, line: str) -> None:
-        """Type a line, and Enter.
-
-        Raises
-        ------
-        NodeFailedError
-            The tool has ended.
-        """
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
-        except OSError:
-            raise NodeFailedError(
-                f"{self._name} has ended, so nothing can be typed: start it again."
-            ) from None
-
-    def wait_for(self, text: str, timeout: float = 30.0) -> str:
-        """Wait until a line holds `text`; return the line.
-
-        Raises
-        ------
-        NodeFailedError
-            It has not come within `timeout` seconds, or the tool ended without it.
-        """
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                for line in self._lines:
-                    if text in line:
-                        return line
-                left = deadline - time.monotonic()
-                ended = not self._reader.is_alive() or not self.running
-                if ended and not self._reader.is_alive():
-                    raise NodeFailedError(
-                        f"{self._name} ended without printing {text!r}; its last line: {self._last()}"
-                    )
-                if left <= 0:
-                    raise NodeFailedError(
-                        f"{self._name} has not printed {text!r} within {timeout:.0f} s; its last line: {self._last()}"
-                    )
-                self._changed.wait(min(left, 0.1))
-
-    def _last(self) -> str:
-        return self._lines[-1] if self._lines else "none"
-
-    def wait(self, timeout: float = 30.0) -> int:
-        """Wait until it ends by itself; return its exit code.
-
-        Raises
-        ------
-        NodeFailedError
-            It still runs after `timeout` seconds.
-        """
-        try:
-            code = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise NodeFailedError(
-                f"{self._name} still runs after {timeout:.0f} s; stop() ends it."
-            ) from None
-        self._reader.join(5)
-        return code
-
-    def stop(self, timeout: float = 5.0) -> int:
-        """End it in an orderly way, or after `timeout` seconds by force; return its exit code."""
-        self._process.terminate()
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        code = self._process.wait()
-        self._reader.join(5)
-        if self._process.stdin:
-            self._process.stdin.close()
-        return code
-
-    def __repr__(self) -> str:
-        return f"<{self._name}: {'running' if self.running else 'ended'}>"
 
 
 def background(command: str | Sequence[str], keep: int = 1000) -> BackgroundTool:

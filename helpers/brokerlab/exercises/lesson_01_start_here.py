@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from brokerlab.exercises.engine import Exercise, Fact
-from brokerlab.exercises.reading import texts
+from brokerlab.records import texts
 
 TOPIC = "guestbook"
 

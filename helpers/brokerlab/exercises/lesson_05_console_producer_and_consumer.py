@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from brokerlab.exercises.engine import Exercise, Fact
-from brokerlab.exercises.reading import records
+from brokerlab.records import records
 
 SECONDS = 5.0
 

@@ -3,7 +3,8 @@
 
 const SVG_SPACE = "http://www.w3.org/2000/svg";
 const TICK_MS = 250;
-const IDLE = "Every button is also one line of Python: Show code.";
+const IDLE = "Every control is also one line of Python: Show code.";
+const ANY_CONTROL = ".bl-stage :is([data-command], input, button), .bl-inputs :is(input, select)";
 const POINT_HERE = "# point at a button, or tab to it";
 
 function make(tag, attributes = {}, ...children) {
@@ -50,10 +51,12 @@ function liveView(mount) {
     const stage = make("div", { class: "bl-stage" });
     const notice = make("p", { class: "bl-notice", "aria-live": "polite" });
     const code = make("code", { class: "bl-code" });
+    const inputs = inputRow(send, showCode);
     const root = make(
       "div",
       { class: "bl", "data-lm-suppress-shortcuts": "true" },
       make("div", { class: "bl-head" }, title, status, code, toggle),
+      inputs.row,
       stage,
       notice,
     );
@@ -121,17 +124,18 @@ function liveView(mount) {
 
     function onState() {
       const state = model.get("state") ?? {};
+      inputs.update(state.inputs ?? [], state.accepted ?? 0);
       const focused = stage.contains(document.activeElement) ? document.activeElement : null;
       const family = focused?.dataset.group;
       title.textContent = state.title ?? "";
       update(state.view ?? {});
       const { kind = "none", text: said = "" } = state.notice ?? {};
-      const text = said || (stage.querySelector("[data-command]") ? IDLE : "");
+      const text = said || (root.querySelector(ANY_CONTROL) ? IDLE : "");
       notice.dataset.notice = said ? kind : "none";
       notice.title = text;
       if (notice.textContent !== text) notice.textContent = text;
       if (state.ended) {
-        for (const control of stage.querySelectorAll("[data-command], input, button")) {
+        for (const control of root.querySelectorAll(ANY_CONTROL)) {
           control.setAttribute("aria-disabled", "true");
           if ("disabled" in control) control.disabled = true;
         }

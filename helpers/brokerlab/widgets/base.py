@@ -9,14 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import anywidget
 import traitlets
 
-from brokerlab.errors import BrokerLabError, NodeFailedError
+from brokerlab.errors import BrokerLabError, NodeFailedError, SettingError
+from brokerlab.widgets.inputs import Input
 from brokerlab.widgets.scene import Element, to_svg
 from brokerlab.widgets.style import style_sheet
 
@@ -47,13 +48,13 @@ Command = dict[str, Any]
 
 
 def module(*names: str) -> str:
-    """Join ES modules of this package into one, which imports nothing."""
-    return "\n".join(_resource(name) for name in names)
+    """Join ES modules of this package, after those of the base, into one, which imports nothing."""
+    return "\n".join(_resource(name) for name in ("base.js", "inputs.js", *names))
 
 
 def sheet(*names: str) -> str:
-    """Join style sheets of this package after the one of all marks."""
-    return "\n".join([style_sheet(), *(_resource(name) for name in names)])
+    """Join style sheets of this package after the ones of all marks and of the base."""
+    return "\n".join([style_sheet(), *(_resource(name) for name in ("base.css", *names))])
 
 
 def _resource(name: str) -> str:
@@ -69,14 +70,17 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
     Attributes
     ----------
     state : dict
-        All that the browser shows: ``title``, ``view``, ``notice``, ``accepted``, ``ended``.
+        All that the browser shows: ``title``, ``inputs``, ``view``, ``notice``, ``accepted``, ``ended``.
     pulse : dict
         ``n``, and ``age``: seconds since the last look, when the pulse was sent.
     """
 
     title: ClassVar[str] = ""
-    _esm = module("base.js", "picture.js")
-    _css = sheet("base.css")
+    variable: ClassVar[str] = "view"
+    """What the lessons call such a view, for the line of Python that a control shows."""
+
+    _esm = module("picture.js")
+    _css = sheet()
 
     state = traitlets.Dict().tag(sync=True)
     pulse = traitlets.Dict().tag(sync=True)
@@ -91,6 +95,7 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         self._news = threading.Condition()
         self._commands: queue.Queue[Command | None] = queue.Queue()
         self._pending: tuple[Command, ...] = ()
+        self._running: Command | None = None
         self._accepted = 0
         self._notice: dict[str, str] = {"kind": "none", "text": ""}
         self._ending = ""
@@ -128,6 +133,14 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
     def release(self) -> None:
         """Let go of what the view holds; the worker calls it last."""
 
+    def inputs(self) -> Sequence[Input]:
+        """Return the sliders and lists, with the values that hold now."""
+        return ()
+
+    def change(self, name: str, value: Any) -> str:
+        """Set the input `name` to `value`, which was checked; return what to say of it, or nothing."""
+        raise NotImplementedError
+
     @property
     def subject(self) -> str:
         """What tells two views of one class apart; of each subject only the newest view lives."""
@@ -163,6 +176,26 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
             What it is about, for example ``node="broker-2"``.
         """
         self._accept({"kind": kind, **details})
+
+    def set(self, **values: Any) -> None:
+        """Set inputs by name, as their sliders and lists do.
+
+        Raises
+        ------
+        SettingError
+            There is no such input, or it cannot have this value. Nothing is set then.
+        """
+        checked = {name: self._input(name).check(value) for name, value in values.items()}
+        for name, value in checked.items():
+            self.press("set", name=name, value=value)
+
+    def _input(self, name: Any) -> Input:
+        inputs = self.inputs()
+        for found in inputs:
+            if found.name == name:
+                return found
+        known = ", ".join(one.name for one in inputs) or "none"
+        raise SettingError(f"{type(self).__name__} has no input {name!r}: there are {known}.")
 
     def wait_until(
         self, predicate: Callable[[S], bool], timeout: float = 20.0, what: str = "this"
@@ -263,6 +296,7 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
             view, age = self.state.get("view", {}), self.pulse.get("age", 0.0) + PULSE
         self.state = {
             "title": self.title,
+            "inputs": self._inputs_now(),
             "view": view,
             "notice": notice,
             "accepted": accepted,
@@ -271,6 +305,15 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         }
         self.pulse = {"n": self.pulse.get("n", 0) + 1, "age": round(age, 2)}
 
+    def _inputs_now(self) -> list[dict[str, Any]]:
+        """Return the inputs, with the values that have been asked for where they do not hold yet."""
+        asked = {c["name"]: c["value"] for c in self._pending if c["kind"] == "set"}
+        shown = []
+        for one in self.inputs():
+            plain = one.plain() | {"code": f"{self.variable}.set({one.name}={{}})"}
+            shown.append(plain | ({"value": asked[one.name]} if one.name in asked else {}))
+        return shown
+
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and isinstance(content.get("kind"), str):
             self._accept(content)
@@ -278,17 +321,34 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
     def _accept(self, command: Command) -> None:
         with self._news:
             if not self._ended.is_set():
-                self._pending += (command,)
-                self._commands.put(command)
+                earlier = self._waiting_like(command)
+                if earlier is None:
+                    self._pending += (command,)
+                    self._commands.put(command)
+                else:
+                    earlier["value"] = command.get("value")
             self._accepted += 1
         self.touch()
+
+    def _waiting_like(self, command: Command) -> Command | None:
+        """Return a command that waits and sets the same input: of these only the last counts."""
+        if command["kind"] != "set":
+            return None
+        alike = (
+            c
+            for c in self._pending
+            if c is not self._running and (c["kind"], c.get("name")) == ("set", command.get("name"))
+        )
+        return next(alike, None)
 
     def _work(self) -> None:
         try:
             while (command := self._commands.get()) is not None and not self._ended.is_set():
-                self._say("busy", self.describe(command))
+                with self._news:
+                    self._running = command
+                self._say("busy", self.describe(command) if command["kind"] != "set" else "")
                 try:
-                    said = self.run(command)
+                    said = self._set(command) if command["kind"] == "set" else self.run(command)
                 except Exception as error:
                     self._done(command, "error", _sentence(error))
                 else:
@@ -296,11 +356,14 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         finally:
             self.release()
 
+    def _set(self, command: Command) -> str:
+        found = self._input(command.get("name"))
+        return self.change(found.name, found.check(command.get("value")))
+
     def _done(self, command: Command, kind: str, said: str) -> None:
         with self._news:
-            left = list(self._pending)
-            left.remove(command)
-            self._pending = tuple(left)
+            self._running = None
+            self._pending = tuple(c for c in self._pending if c is not command)
         self._say(kind, said)
 
     def _say(self, kind: str, words: str) -> None:

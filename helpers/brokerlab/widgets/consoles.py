@@ -69,8 +69,8 @@ class TwinConsoles(LiveView[Terminals]):
     """
 
     title = "Twin consoles"
-    _esm = module("base.js", "consoles.js")
-    _css = sheet("base.css", "consoles.css")
+    _esm = module("consoles.js")
+    _css = sheet("consoles.css")
 
     def __init__(
         self, lab: Lab, topic: str, from_beginning: bool = True, group: str | None = None

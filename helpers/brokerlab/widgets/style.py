@@ -31,6 +31,13 @@ TOKENS: dict[str, tuple[str, str]] = {
     "on-terminal": ("#e8ebee", "#e8ebee"),
     "soft-terminal": ("#9aa3ad", "#9aa3ad"),
     "typed": ("#7cc7f2", "#7cc7f2"),
+    "series-1": ("#56b4e9", "#56b4e9"),
+    "series-2": ("#e69f00", "#e69f00"),
+    "series-3": ("#009e73", "#00b386"),
+    "series-4": ("#f0e442", "#f0e442"),
+    "series-5": ("#d9661f", "#e0762f"),
+    "series-6": ("#cc79a7", "#d48bb4"),
+    "on-series": ("#14100a", "#14100a"),
 }
 """Name -> colour on a light ground, colour on a dark ground."""
 
@@ -39,6 +46,12 @@ FROM_JUPYTER = {
     "ink": "--jp-ui-font-color0",
 }
 """Tokens which JupyterLab's theme decides where there is one."""
+
+SERIES = 6
+"""How many things that are told apart by colour (keys, consumers, cameras) have a colour: ``series-1`` to this.
+
+Each carries a letter or a number as well; a seventh takes the first colour again.
+"""
 
 STYLES: dict[str, dict[str, str]] = {
     "text": {"font-size": "16", "fill": "$ink"},
@@ -99,6 +112,14 @@ STYLES: dict[str, dict[str, str]] = {
     "on-terminal": {"fill": "$on-terminal"},
     "soft-terminal": {"fill": "$soft-terminal"},
     "typed": {"fill": "$typed"},
+    "series-1": {"fill": "$series-1", "stroke": "$ink", "stroke-width": "1"},
+    "series-2": {"fill": "$series-2", "stroke": "$ink", "stroke-width": "1"},
+    "series-3": {"fill": "$series-3", "stroke": "$ink", "stroke-width": "1"},
+    "series-4": {"fill": "$series-4", "stroke": "$ink", "stroke-width": "1"},
+    "series-5": {"fill": "$series-5", "stroke": "$ink", "stroke-width": "1"},
+    "series-6": {"fill": "$series-6", "stroke": "$ink", "stroke-width": "1"},
+    "on-series": {"fill": "$on-series", "font-weight": "700"},
+    "figure": {"font-size": "26", "font-weight": "700"},
     "dim": {"opacity": "0.45"},
 }
 """Class of a mark -> its presentation attributes; ``$name`` is a colour of `TOKENS`, later rows win."""
