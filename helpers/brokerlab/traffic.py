@@ -241,14 +241,15 @@ class Traffic:
     def _deliver(self, number: int, error: KafkaError | None, partition: int | None) -> None:
         now = time.monotonic()
         with self._lock:
-            if error is not None:
-                self._failed[error.name()] += 1
-                return
-            self._acknowledged.append(number)
             for place in (None, partition):
                 pause = now - self._last.get(place, now)
                 self._gaps[place] = max(self._gaps.get(place, 0.0), pause)
-                self._last[place] = now
+                if error is None:
+                    self._last[place] = now
+            if error is None:
+                self._acknowledged.append(number)
+            else:
+                self._failed[error.name()] += 1
 
     def __repr__(self) -> str:
         return f"<Traffic to {self.topic}: {'sending' if self.running else 'stopped'}>"
