@@ -1,6 +1,7 @@
 """Measures the lab beside what others would use, in one run; see README.md.
 
     python benchmarks/run.py [--rounds N] [--json FILE] [--first-run]
+    python benchmarks/run.py --widgets [--minutes M] [--json FILE]
 
 Exit code 0 when every bound holds, 1 when one is missed, 2 when something could not be measured.
 """
@@ -24,6 +25,7 @@ from first_run import first_run
 from measure import table
 from rounds import measure
 from side import SideError
+from widgets import VIEWS, measure_views
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,6 +34,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there too")
     parser.add_argument(
         "--first-run", action="store_true", help="instead: from nothing to an open lab"
+    )
+    parser.add_argument(
+        "--widgets", action="store_true", help="instead: what live views cost the kernel"
+    )
+    parser.add_argument(
+        "--minutes", type=_positive, default=10, help="how long the views are shown (10)"
     )
     asked = parser.parse_args(argv)
     if asked.json and not asked.json.absolute().parent.is_dir():
@@ -45,11 +53,14 @@ def main(argv: Sequence[str]) -> int:
             report: dict[str, Any] = {"first_run": result.to_dict()}
             missed = False
         else:
-            figures = measure(asked.rounds)
+            figures = (
+                measure_views(VIEWS, asked.minutes) if asked.widgets else measure(asked.rounds)
+            )
             print(f"\n{table(figures)}\n")
             missed = any(figure.holds is False for figure in figures)
             print("A bound is missed." if missed else "Every bound holds.")
-            report = {"rounds": asked.rounds, "figures": [f.to_dict() for f in figures]}
+            extent = {"minutes": asked.minutes} if asked.widgets else {"rounds": asked.rounds}
+            report = {**extent, "figures": [f.to_dict() for f in figures]}
     except (
         SideError,
         ValueError,
@@ -70,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("give a number of rounds from 1 up")
+        raise argparse.ArgumentTypeError("give a whole number from 1 up")
     return number
 
 

@@ -228,4 +228,4 @@ lab.delete_topics("greetings", "guestbook")
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 
 # %% [markdown]
-# Next: [ZooKeeper and the brokers](03_zookeeper_and_brokers.ipynb), started by hand, one by one.
+# Next: [Why a queue?](02_why_a_queue.ipynb), the question that comes before all others.

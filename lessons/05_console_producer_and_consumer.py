@@ -293,4 +293,4 @@ lab.delete_topics("topic_name", "gallery", "cameras")
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 
 # %% [markdown]
-# Next: lesson 06 asks which partition a key goes to, and what order a topic keeps.
+# Next: [Partitions and keys](06_partitions_and_keys.ipynb) asks which partition a key goes to, and what order a topic keeps.

@@ -82,6 +82,7 @@ class Lesson:
             )
         for cell, line in zip(cells, markers, strict=True):
             cell.metadata["line"] = line + 1
+            cell.source = _uncommented(cell.source)
         return cells
 
     def notebook(self, solved: bool) -> NotebookNode:
@@ -110,6 +111,14 @@ class Lesson:
                 for number in exercises(cell):
                     found.setdefault(number, []).append(cell.source)
         return {number: "\n\n".join(parts) for number, parts in sorted(found.items())}
+
+
+def _uncommented(source: str) -> str:
+    """Return a ``%%program`` cell as it is run: jupytext brings back the code of magics that it knows only."""
+    first, *rest = source.split("\n")
+    if not first.startswith("%%program ") or not all(line.startswith("#") for line in rest):
+        return source
+    return "\n".join([first, *(re.sub("^# ?", "", line) for line in rest)])
 
 
 def exercises(cell: NotebookNode) -> list[str]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from brokerlab.background import Background
-from brokerlab.errors import NodeFailedError
+from brokerlab.lookout import Lookout
 
 if TYPE_CHECKING:
     from brokerlab.lab import Lab
 
-AGAIN_AFTER = 0.5
 NOT_YET = "nothing is known of the group yet"
 
 
@@ -133,7 +129,7 @@ def parse(group: str, line: str) -> GroupView | None:
         return None
 
 
-class GroupObserver:
+class GroupObserver(Lookout[GroupView]):
     """Keeps looking at a group, through a process of its own, and tells its subscribers.
 
     Parameters
@@ -152,88 +148,25 @@ class GroupObserver:
         self, lab: Lab, group: str, topics: Sequence[str] = (), period: float = 0.2
     ) -> None:
         topics = (topics,) if isinstance(topics, str) else tuple(topics)
-        words = ["-m", "brokerlab.groupwatch", lab.bootstrap_servers, str(period), group, *topics]
-        self._argv = [sys.executable, *words]
         self._group = group
-        self._subscribers: list[Callable[[GroupView], None]] = []
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._latest = GroupView(time.time(), group, None, (), (), NOT_YET)
-        self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._keep, name=f"watch of {group}", daemon=True)
-        self._thread.start()
+        super().__init__(
+            "brokerlab.groupwatch",
+            [lab.bootstrap_servers, str(period), group, *topics],
+            f"watch of {group}",
+            GroupView(time.time(), group, None, (), (), NOT_YET),
+        )
 
-    @property
-    def latest(self) -> GroupView:
-        """The newest look."""
-        return self._latest
+    def read(self, line: str) -> GroupView | None:
+        return parse(self._group, line)
 
-    def subscribe(self, subscriber: Callable[[GroupView], None]) -> Callable[[], None]:
-        """Call `subscriber` with every new look, on a thread of the observer; return what ends that."""
-        with self._lock:
-            self._subscribers.append(subscriber)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if subscriber in self._subscribers:
-                    self._subscribers.remove(subscriber)
-
-        return unsubscribe
-
-    def wait_until(
-        self, true: Callable[[GroupView], bool], timeout: float = 20.0, what: str = "this"
-    ) -> GroupView:
-        """Wait for a look, taken from now on, of which `true` says yes; return it.
-
-        Raises
-        ------
-        NodeFailedError
-            There was none within `timeout` seconds.
-        """
-        begun, deadline = time.time(), time.monotonic() + timeout
-        while True:
-            seen = self._latest
-            if seen.taken >= begun and true(seen):
-                return seen
-            left = deadline - time.monotonic()
-            if left <= 0 or self._closing.is_set():
-                raise NodeFailedError(
-                    f"Waited {timeout:g} s for {what}, and group {self._group} "
-                    f"is {seen.state or 'unknown'} with {len(seen.members)} members: "
-                    f"{seen.problem or 'lab.status() shows whether a broker is down'}."
-                )
-            with self._news:
-                self._news.wait(min(left, 0.1))
-
-    def close(self) -> None:
-        """End the watching."""
-        self._closing.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(10)
+    def tell(self, seen: GroupView) -> str:
+        return (
+            f"group {self._group} is {seen.state or 'unknown'} with {len(seen.members)} members: "
+            f"{seen.problem or 'lab.status() shows whether a broker is down'}"
+        )
 
     def __enter__(self) -> GroupObserver:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _keep(self) -> None:
-        while not self._closing.is_set():
-            watch = Background(self._argv, name=f"watch of {self._group}", keep=5)
-            watch.subscribe(self._hear)
-            while watch.running and not self._closing.wait(0.1):
-                pass
-            watch.kill()
-            self._closing.wait(AGAIN_AFTER)
-
-    def _hear(self, line: str) -> None:
-        seen = parse(self._group, line)
-        if seen is None or self._closing.is_set():
-            return
-        self._latest = seen
-        with self._news:
-            self._news.notify_all()
-        with self._lock:
-            subscribers = list(self._subscribers)
-        for subscriber in subscribers:
-            subscriber(seen)

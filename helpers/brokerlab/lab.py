@@ -196,13 +196,16 @@ class LabNode:
         """Shut it down in an orderly way (SIGTERM): a broker hands its leaders over first."""
         return self._leave("stop", "stopped")
 
-    def kill(self) -> Report:
-        """End it as a crash would (SIGKILL): nobody is told."""
-        return self._leave("kill", "killed")
+    def kill(self, watch: bool = True) -> Report:
+        """End it as a crash would (SIGKILL): nobody is told.
 
-    def pause(self) -> Report:
-        """Freeze it (SIGSTOP): its connections stay open and nothing answers."""
-        return self._leave("pause", "paused")
+        Without `watch` it returns at once, and does not wait until the cluster has noticed.
+        """
+        return self._leave("kill", "killed", watch)
+
+    def pause(self, watch: bool = True) -> Report:
+        """Freeze it (SIGSTOP): its connections stay open and nothing answers; `watch` as for `kill`."""
+        return self._leave("pause", "paused", watch)
 
     def resume(self) -> Report:
         """Let a frozen node go on (SIGCONT)."""
@@ -212,7 +215,7 @@ class LabNode:
         """Start it again, with its data, on its port; returns when it can be used."""
         return self._return("start", "started")
 
-    def _leave(self, verb: str, done: str) -> Report:
+    def _leave(self, verb: str, done: str, watch: bool = True) -> Report:
         return Report(self.name, done, self._do(verb))
 
     def _return(self, verb: str, done: str) -> Report:
@@ -237,8 +240,10 @@ class LabBroker(LabNode):
         super().__init__(lab, f"broker-{number}")
         self.id = number
 
-    def _leave(self, verb: str, done: str) -> Report:
+    def _leave(self, verb: str, done: str, watch: bool = True) -> Report:
         """Do it, then watch until the cluster has noticed and every partition it led has another leader."""
+        if not watch:
+            return super()._leave(verb, done)
         probe = self._lab.probe
         before = probe.metadata(2)
         led = [p for p in before.partitions if p.leader == self.id] if before else []

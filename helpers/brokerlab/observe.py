@@ -21,6 +21,8 @@ from brokerlab.probes import Partition as PartitionView
 
 KEPT_EVENTS = 50
 ASK_TWICE = 2
+REST = 0.02
+"""Seconds between two snapshots at least, however long one takes: a busy cell makes each step of it wait."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,9 @@ class Observer:
         return self._latest
 
     def _run(self) -> None:
-        while not self._closing.wait(self._period):
+        began = time.monotonic()
+        while not self._closing.wait(max(REST, self._period - (time.monotonic() - began))):
+            began = time.monotonic()
             now = snapshot(self._lab)
             self._events.extend(changes(self._latest, now))
             self._latest = replace(now, events=tuple(self._events))

@@ -58,6 +58,11 @@ def write(name: str, source: str) -> Path:
     return file
 
 
+def written(name: str) -> bool:
+    """Tell whether a program of this name was written."""
+    return (_folder() / name).is_file()
+
+
 def run(name: str, *arguments: object) -> Program:
     """Start a program that was written before; it ends with this process, at the latest.
 
@@ -73,12 +78,11 @@ def run(name: str, *arguments: object) -> Program:
     SettingError
         No program of this name was written.
     """
-    file = _folder() / name
-    if not file.is_file():
+    if not written(name):
         raise SettingError(
             f"There is no program {name!r} yet: run the cell that begins with %%program {name}."
         )
-    return Program(file, tuple(map(str, arguments)))
+    return Program(_folder() / name, tuple(map(str, arguments)))
 
 
 def _folder() -> Path:

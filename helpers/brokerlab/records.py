@@ -63,6 +63,7 @@ def records(
         wanted = set(found.partitions if partitions is None else partitions) & set(found.partitions)
         reader.assign([TopicPartition(topic, number, 0) for number in sorted(wanted)])
         open_partitions = set(wanted)
+        ends: dict[int, int] = {}
         seen: list[Record] = []
         while open_partitions:
             if time.monotonic() > deadline:
@@ -71,6 +72,13 @@ def records(
                 error = message.error()
                 if error is None:
                     seen.append(_record(message))
+                    # While somebody writes, the end of the partition never comes: read to where it was at first.
+                    place, offset = message.partition() or 0, message.offset() or 0
+                    if place not in ends:
+                        here = TopicPartition(topic, place)
+                        ends[place] = reader.get_watermark_offsets(here, cached=True)[1]
+                    if offset + 1 >= ends[place] >= 0:
+                        open_partitions.discard(place)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard(message.partition())
                 elif error.fatal():

@@ -38,6 +38,20 @@ def test_the_exit_code_is_the_verdict(command, monkeypatch, capsys, tmp_path, ou
     assert [figure["holds"] for figure in written["figures"]] == [None, code == 0]
 
 
+def test_the_views_are_measured_for_as_long_as_asked(command, monkeypatch, capsys, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        command,
+        "measure_views",
+        lambda views, minutes: asked.append((views, minutes)) or figures(3),
+    )
+    monkeypatch.setattr(command, "measure", lambda rounds: pytest.fail("measured the lab"))
+    file = tmp_path / "figures.json"
+    assert command.main(["--widgets", "--minutes", "3", "--json", str(file)]) == 0
+    assert asked == [(command.VIEWS, 3)]
+    assert json.loads(file.read_text())["minutes"] == 3
+
+
 def test_what_could_not_be_measured_gives_neither_a_verdict_nor_a_file(
     command, monkeypatch, capsys, tmp_path
 ):
@@ -51,7 +65,10 @@ def test_what_could_not_be_measured_gives_neither_a_verdict_nor_a_file(
     assert not file.exists()
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--json", "/no/such/folder/file"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rounds", "0"], ["--widgets", "--minutes", "0"], ["--json", "/no/such/folder/file"]],
+)
 def test_nonsense_is_refused_before_anything_is_measured(command, monkeypatch, arguments):
     monkeypatch.setattr(command, "measure", lambda rounds: pytest.fail("measured"))
     with pytest.raises(SystemExit):

@@ -150,6 +150,29 @@ class Notebook:
             assert time.monotonic() < limit, f"still running after {seconds} s: {_last(cells)}"
             self.page.wait_for_timeout(100)
 
+    def run_cells(self, last: int, wait: bool = True) -> None:
+        """Run the code cells that have not run yet, up to number `last`."""
+        first = sum(bool(cell["count"]) for cell in self.code_cells())
+        for number in range(first, last):
+            self.page.evaluate(
+                "n => {window.jupyterapp.shell.currentWidget.content.activeCellIndex = n;}", number
+            )
+            self.command("notebook:run-cell")
+        if wait:
+            self.wait_until(
+                lambda: all(c["count"] and not c["running"] for c in self.code_cells()[:last]), 90
+            )
+            assert [f for f in self.failures() if not f.startswith("not run")] == []
+
+    def press(self, group: str, kind: str) -> None:
+        """Click the control of a view that sends the command `kind`, once it can be pressed."""
+        control = f'[data-group="{group}"][data-command*=\'"kind": "{kind}"\']'
+        self.page.locator(f"{control}:not([aria-disabled])").first.click(timeout=30_000)
+
+    def shows(self, selector: str, seconds: float = 30) -> None:
+        """Wait until a view shows something."""
+        self.page.wait_for_selector(f".bl-stage {selector}", timeout=seconds * 1000)
+
     def failures(self) -> list[str]:
         """Return what failed, and what did not run."""
         cells = self.code_cells()

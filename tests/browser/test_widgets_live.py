@@ -31,14 +31,14 @@ def notebook(open_notebook, write_notebook):
 
 
 def test_killing_a_broker_by_a_click(notebook):
-    run_cells(notebook, 2)
+    notebook.run_cells(2)
     page = notebook.page
     broker = '[data-node="broker-2"]'
     page.wait_for_selector(f"{broker}[data-state=running]", timeout=30_000)
     page.wait_for_selector('[data-role=leader][data-partition^="photos"]', timeout=30_000)
     notebook.show("ClusterMap(lab)")
     notebook.picture("map")
-    press(page, "broker-2", "kill")
+    notebook.press("broker-2", "kill")
     page.wait_for_selector(f"{broker}[data-state=killed]", timeout=20_000)
     notebook.picture("killed")
     page.wait_for_selector('[data-link="broker-2"][data-state=broken]', timeout=20_000)
@@ -47,13 +47,13 @@ def test_killing_a_broker_by_a_click(notebook):
     notebook.picture("noticed")
     notebook.theme("JupyterLab Dark")
     notebook.picture("noticed-dark")
-    press(page, "broker-2", "start")
+    notebook.press("broker-2", "start")
     page.wait_for_selector(f"{broker}[data-state=running]", timeout=40_000)
     assert notebook.errors == []
 
 
 def test_typing_in_one_console_shows_in_the_other(notebook):
-    run_cells(notebook, 3)
+    notebook.run_cells(3)
     page = notebook.page
     notebook.show("TwinConsoles(lab")
     field = page.locator(".bl input")
@@ -70,36 +70,16 @@ def test_typing_in_one_console_shows_in_the_other(notebook):
 
 def test_the_map_follows_while_a_cell_is_busy(notebook):
     """The picture comes from threads of its own; a click made meanwhile is kept."""
-    run_cells(notebook, 2)
+    notebook.run_cells(2)
     page = notebook.page
     page.wait_for_selector('[data-node="broker-3"][data-state=running]', timeout=30_000)
-    run_cells(notebook, 3)
-    run_cells(notebook, 4, wait=False)
+    notebook.run_cells(3)
+    notebook.run_cells(4, wait=False)
     notebook.wait_until(lambda: notebook.code_cells()[3]["running"], 20)
     brokerlab.attach().brokers[3].pause()
     page.wait_for_selector('[data-node="broker-3"][data-state=paused]', timeout=20_000)
     assert notebook.code_cells()[3]["running"], "the cell was to be busy all the time"
     notebook.show("ClusterMap(lab)")
-    press(page, "broker-3", "resume")
+    notebook.press("broker-3", "resume")
     page.wait_for_selector('[data-node="broker-3"][data-state=running]', timeout=60_000)
     assert notebook.errors == []
-
-
-def run_cells(notebook, last: int, wait: bool = True) -> None:
-    """Run the code cells that have not run yet, up to number `last`."""
-    cells = notebook.code_cells()
-    first = sum(bool(cell["count"]) for cell in cells)
-    for number in range(first, last):
-        notebook.page.evaluate(
-            "n => {window.jupyterapp.shell.currentWidget.content.activeCellIndex = n;}", number
-        )
-        notebook.command("notebook:run-cell")
-    if wait:
-        notebook.wait_until(
-            lambda: all(c["count"] and not c["running"] for c in notebook.code_cells()[:last]), 90
-        )
-        assert [f for f in notebook.failures() if not f.startswith("not run")] == []
-
-
-def press(page, node: str, verb: str) -> None:
-    page.locator(f'[data-group="{node}"][data-command*="{verb}"]').first.click(timeout=20_000)

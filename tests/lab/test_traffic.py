@@ -51,6 +51,22 @@ def test_the_outcome_finds_what_is_missing_and_what_is_twice(lab, topic):
     assert outcome.surprises == (2_000_000,)
 
 
+def test_a_topic_that_is_being_written_can_be_read(lab, topic):
+    traffic = Traffic(lab, topic, per_second=1000)
+    until(lambda: len(traffic.ledger.acknowledged) >= 300)
+    before = len(traffic.ledger.acknowledged)
+    seen = records(lab, topic, seconds=5)
+    assert traffic.running and len(seen) >= before
+    traffic.stop()
+
+
+def test_a_stream_of_so_many_ends_by_itself_and_tells_how_long_acknowledgements_took(lab, topic):
+    traffic = Traffic(lab, topic, per_second=1000, count=250)
+    until(lambda: len(traffic.ledger.acknowledged) == 250)
+    assert 0 < traffic.ledger.p99 < 60
+    assert traffic.outcome().in_log == traffic.ledger.sent == 250
+
+
 def test_one_partition_only(lab, topic):
     traffic = Traffic(lab, topic, per_second=200, partition=2)
     until(lambda: len(traffic.ledger.acknowledged) >= 20)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 import widget_fakes as fakes
 from brokerlab.errors import NodeFailedError
+from brokerlab.flow import FlowView
 from brokerlab.observe import Snapshot
 from brokerlab.widgets import ClusterMap
 from brokerlab.widgets.scene import Element
@@ -194,6 +197,20 @@ def test_an_empty_cluster_says_so(make: Make) -> None:
     assert "no topics yet" in words(make(snapshot(topics=())).state["view"]["picture"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["nope"], "There is no topic nope yet"),
+        (["a", "b", "c"], "There is no topic a, b and c yet"),
+        (["photos", "nope"], "There is no topic nope yet"),
+    ],
+)
+def test_a_topic_that_does_not_exist_is_named(make: Make, asked: list[str], sentence: str) -> None:
+    picture = make(topics=asked).state["view"]["picture"]
+    assert sentence in words(picture)
+    assert ("no such topic yet" in words(picture)) is ("photos" not in asked)
+
+
 def test_the_height_never_changes(make: Make) -> None:
     cases = [snapshot(), fakes.lost(), fakes.broker_2_killed(), snapshot(topics=(), events=())]
     cases.append(snapshot(topics=tuple(topic(f"t{n}", 6) for n in range(12))))
@@ -225,7 +242,7 @@ def test_closing_lets_go_of_the_observer(make: Make) -> None:
 def test_the_map_closes_its_own_observer(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[FakeObserver] = []
 
-    def observer(_: Any) -> FakeObserver:
+    def observer(_lab: Any, _period: float) -> FakeObserver:
         made.append(FakeObserver(snapshot()))
         return made[-1]
 
@@ -236,3 +253,141 @@ def test_the_map_closes_its_own_observer(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_repr_is_short(make: Make) -> None:
     assert repr(make()) == "<ClusterMap>"
+
+
+class FakeFlow:
+    """Says that the logs grow as it is told."""
+
+    def __init__(self, rates: dict[tuple[str, int], float | None], taken: float) -> None:
+        self.latest = FlowView(taken, rates, None)
+        self.closed = False
+
+    def subscribe(self, callback: Callable[[FlowView], None]) -> Callable[[], None]:
+        self.callback = callback
+        return lambda: None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def flowing(make: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ClusterMap]:
+    def one(
+        seen: Snapshot | None = None,
+        rates: dict[tuple[str, int], float | None] | None = None,
+        age: float = 0.0,
+        **options: Any,
+    ) -> ClusterMap:
+        known = {("photos", n): 40.0 for n in range(3)} if rates is None else rates
+        flow = FakeFlow(known, time.time() - age)
+        monkeypatch.setattr("brokerlab.widgets.cluster_map.FlowObserver", lambda *_: flow)
+        return make(seen, flow=True, **options)
+
+    return one
+
+
+def ways(view: ClusterMap) -> dict[str, set[str]]:
+    """Return partition -> where its dots go: ``in``, ``to-2`` ..."""
+    groups = [e for e in walk(view.state["view"]["picture"]) if "data-flow" in e[1]]
+    return {
+        one[1]["data-flow"]: {
+            leg[1]["key"] for leg in one[2:] if "bl-flow" in leg[1].get("class", "").split()
+        }
+        for one in groups
+    }
+
+
+def walk(scene: Element) -> Iterator[Element]:
+    yield scene
+    for child in scene[2:]:
+        if isinstance(child, list):
+            yield from walk(child)
+
+
+def shown_rate(view: ClusterMap, broker: str, partition: str) -> str:
+    (node,) = found(view.state["view"]["picture"], data_node=broker)
+    (chip,) = found(node, data_partition=partition)
+    return words(chip).split()[-1]
+
+
+def test_without_flow_nothing_of_it_is_there(make: Make) -> None:
+    view = make()
+    assert ways(view) == {} and view.rates == {}
+    assert "messages" not in words(view.state["view"]["picture"])
+
+
+def test_messages_go_to_the_leader_and_on_to_the_followers(flowing: Make) -> None:
+    view = flowing(rates={("photos", 0): 123.0, ("photos", 1): 4.0, ("photos", 2): 0.0})
+    assert ways(view) == {"photos-0": {"in", "to-2", "to-3"}, "photos-1": {"in", "to-3", "to-1"}}
+    assert shown_rate(view, "broker-1", "photos-0") == "120/s"
+    assert shown_rate(view, "broker-2", "photos-1") == "4/s"
+    assert shown_rate(view, "broker-3", "photos-2") == "0/s"
+    assert shown_rate(view, "broker-1", "photos-1") == "1", "a follower has no rate"
+    assert "messages: 130/s" in words(view.state["view"]["picture"])
+
+
+def test_no_copy_goes_to_a_follower_that_is_out_of_sync(flowing: Make) -> None:
+    view = flowing(fakes.broker_2_killed())
+    assert ways(view)["photos-0"] == {"in", "to-3"}
+
+
+def test_dots_stop_as_soon_as_the_leaders_process_is_gone(flowing: Make) -> None:
+    seen = snapshot(nodes=nodes(brokers=("running", "killed", "running")))
+    assert seen.topics[0].partitions[1].leader == 2, "the cluster has not noticed"
+    view = flowing(seen)
+    assert ways(view) == {"photos-0": {"in", "to-3"}, "photos-2": {"in", "to-1"}}
+    assert shown_rate(view, "broker-2", "photos-1") == "–"
+
+
+@pytest.mark.parametrize("state", ["paused", "starting", "stopped"])
+def test_a_leader_that_does_not_run_takes_nothing(flowing: Make, state: str) -> None:
+    assert "photos-0" not in ways(flowing(snapshot(nodes=nodes(brokers=(state,) * 3))))
+
+
+def test_dots_resume_at_the_new_leader(flowing: Make) -> None:
+    view = flowing(fakes.broker_2_killed())
+    assert ways(view)["photos-1"] == {"in", "to-1"}
+    assert shown_rate(view, "broker-3", "photos-1") == "40/s"
+
+
+def test_what_nobody_tells_or_told_long_ago_does_not_flow(flowing: Make) -> None:
+    assert ways(flowing(rates={("photos", 0): None})) == {}
+    old = flowing(age=60.0)
+    assert ways(old) == {} and old.rates == {}
+    assert shown_rate(old, "broker-1", "photos-0") == "–"
+
+
+def test_a_lost_cluster_and_a_leaderless_partition_do_not_flow(flowing: Make) -> None:
+    view = flowing(dataclasses.replace(snapshot(), reachable=False, problem="no broker answers."))
+    assert ways(view) == {}
+    gone = fakes.without(topic("photos", 1, 1), 1)
+    assert ways(flowing(snapshot(topics=(gone,)))) == {}
+
+
+def test_flow_keeps_its_height_and_its_keys(flowing: Make) -> None:
+    cases = [snapshot(), fakes.lost(), fakes.broker_2_killed(), snapshot(topics=(), events=())]
+    cases.append(snapshot(topics=tuple(topic(f"t{n}", 40) for n in range(12))))
+    assert len({flowing(seen).state["view"]["picture"][1]["viewBox"] for seen in cases}) == 1
+    first, second = (flowing(rates={("photos", 0): rate}) for rate in (30.0, 31.0))
+    (one,) = found(first.state["view"]["picture"], data_flow="photos-0")
+    (other,) = found(second.state["view"]["picture"], data_flow="photos-0")
+    assert one == other, "the dots' elements must not change while the rate hardly does"
+
+
+def test_partitions_that_have_no_room_do_not_flow(flowing: Make) -> None:
+    rates: dict[tuple[str, int], float | None] = {("wide", n): 5.0 for n in range(40)}
+    view = flowing(snapshot(topics=(topic("wide", 40),)), rates)
+    assert set(ways(view)) == {f"wide-{n}" for n in range(len(roles(view, "broker-1")))}
+    assert "messages: 200/s" in words(view.state["view"]["picture"]), "but they count"
+
+
+def test_the_still_shows_the_rates_and_is_well_formed(flowing: Make) -> None:
+    still = flowing(rates={("photos", 0): 2345.6}).still()
+    ET.fromstring(still)
+    assert "2.3k/s" in still and "stroke-dasharray" in still
+
+
+def test_closing_ends_the_flow(flowing: Make) -> None:
+    view = flowing()
+    view.close()
+    assert view._flow is not None and view._flow.closed

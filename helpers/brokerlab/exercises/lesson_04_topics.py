@@ -35,7 +35,7 @@ def _admin(lab: Any) -> AdminClient:
     return AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
 
 
-def _min_insync(lab: Any, topic: str) -> tuple[str, bool]:
+def min_insync(lab: Any, topic: str) -> tuple[str, bool]:
     """Return min.insync.replicas of a topic, and whether it is only the default."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = _admin(lab)
@@ -74,7 +74,7 @@ class CreatePhotos(Exercise):
             "Without --replication-factor there is 1 copy, and --alter cannot add any: delete the topic "
             f"and create it again with --replication-factor {COPIES}.",
         )
-        value, default = _min_insync(lab, TOPIC)
+        value, default = min_insync(lab, TOPIC)
         where = "the default, so the setting was forgotten" if default else "set on the topic"
         yield Fact(
             "min.insync.replicas is 2",

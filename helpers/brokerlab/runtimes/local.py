@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
+import time
 from pathlib import Path
+
+import psutil
 
 from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
@@ -12,6 +16,7 @@ from brokerlab.runtimes import RunningNode
 from brokerlab.tools import LOG4J, MAIN_CLASSES
 from brokerlab.topology import NodeSpec
 
+FREEZE_LIMIT = 1.0
 HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
 
 
@@ -35,6 +40,15 @@ class LocalNode:
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
+        # One thread takes the signal when it is next scheduled, and until then the others go on.
+        limit = time.monotonic() + FREEZE_LIMIT
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while time.monotonic() < limit and not self._frozen():
+                time.sleep(0.001)
+
+    def _frozen(self) -> bool:
+        status: str = psutil.Process(self._process.pid).status()
+        return status == psutil.STATUS_STOPPED
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

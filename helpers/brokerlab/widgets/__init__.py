@@ -1,9 +1,29 @@
 """What a learner looks at and clicks: one module a view, all on the base of `LiveView`."""
 
+from brokerlab.widgets.acks_ladder import AcksLadder
+from brokerlab.widgets.assignment_board import AssignmentBoard
 from brokerlab.widgets.base import LiveView
 from brokerlab.widgets.cluster_map import ClusterMap
 from brokerlab.widgets.consoles import TwinConsoles
+from brokerlab.widgets.load_bench import LoadBench
+from brokerlab.widgets.offset_ruler import OffsetRuler
+from brokerlab.widgets.partition_lanes import PartitionLanes
+from brokerlab.widgets.replica_matrix import ReplicaMatrix
 from brokerlab.widgets.topic_board import TopicBoard
+from brokerlab.widgets.watch_line import WatchLine
 from brokerlab.widgets.znode_tree import ZnodeTree
 
-__all__ = ["ClusterMap", "LiveView", "TopicBoard", "TwinConsoles", "ZnodeTree"]
+__all__ = [
+    "AcksLadder",
+    "AssignmentBoard",
+    "ClusterMap",
+    "LiveView",
+    "LoadBench",
+    "OffsetRuler",
+    "PartitionLanes",
+    "ReplicaMatrix",
+    "TopicBoard",
+    "TwinConsoles",
+    "WatchLine",
+    "ZnodeTree",
+]

@@ -17,6 +17,7 @@ function make(tag, attributes = {}, ...children) {
 // Makes the children of `parent` those of the scene, keeping what has the same key (so that it can move).
 function patch(parent, scene) {
   const kept = new Map();
+  const used = new Set();
   for (const node of parent.childNodes) if (node.sceneKey) kept.set(node.sceneKey, node);
   const nodes = scene.map((item, index) => {
     if (typeof item === "string") {
@@ -26,7 +27,9 @@ function patch(parent, scene) {
       return node;
     }
     const [tag, attributes, ...children] = item;
-    const key = `${tag} ${attributes.key ?? index}`;
+    let key = `${tag} ${attributes.key ?? index}`;
+    while (used.has(key)) key += " again";
+    used.add(key);
     const space = tag === "svg" ? SVG_SPACE : parent.namespaceURI;
     const node = kept.get(key) ?? Object.assign(document.createElementNS(space, tag), { sceneKey: key });
     for (const { name } of [...node.attributes]) if (!(name in attributes)) node.removeAttribute(name);
@@ -63,6 +66,7 @@ function liveView(mount) {
     el.append(root);
 
     const sent = new Map();
+    let owed = 0;
     let pulseAt = performance.now();
     let codeShown = false;
 
@@ -73,8 +77,13 @@ function liveView(mount) {
       if (codeShown && line) code.textContent = line;
     }
 
+    const accepted = () => model.get("state")?.accepted ?? 0;
+
+    // Returns what `accepted` will be at least, once the kernel has heard all that was sent from here.
     function send(command) {
+      owed = Math.max(owed, accepted()) + 1;
       model.send(command);
+      return owed;
     }
 
     function controlOf(event) {
@@ -83,16 +92,15 @@ function liveView(mount) {
 
     function press(control) {
       if (control.getAttribute("aria-disabled") === "true") return;
-      sent.set(control.dataset.command, model.get("state").accepted ?? 0);
-      markSent();
+      const { command } = control.dataset;
       showCode(control.dataset.code);
-      send(JSON.parse(control.dataset.command));
+      sent.set(command, send(JSON.parse(command)));
+      markSent();
     }
 
     // A control stays pressed until the kernel has taken the command, which may be after a busy cell.
     function markSent() {
-      const accepted = model.get("state").accepted ?? 0;
-      for (const [command, before] of sent) if (accepted > before) sent.delete(command);
+      for (const [command, due] of sent) if (accepted() >= due) sent.delete(command);
       for (const control of stage.querySelectorAll("[data-command]")) {
         const waits = sent.has(control.dataset.command);
         control.classList.toggle("bl-sent", waits);
@@ -124,7 +132,7 @@ function liveView(mount) {
 
     function onState() {
       const state = model.get("state") ?? {};
-      inputs.update(state.inputs ?? [], state.accepted ?? 0);
+      inputs.update(state.inputs ?? [], accepted());
       const focused = stage.contains(document.activeElement) ? document.activeElement : null;
       const family = focused?.dataset.group;
       title.textContent = state.title ?? "";
@@ -188,6 +196,7 @@ function liveView(mount) {
 
     return () => {
       clearInterval(clock);
+      inputs.end();
       model.off("change:state", onState);
       model.off("change:pulse", onPulse);
     };

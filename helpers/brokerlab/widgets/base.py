@@ -6,6 +6,7 @@ there now), `draw` (its picture) and `run` (what a control does).
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -291,12 +292,14 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         try:
             seen = self.look()
             view, age = self.view(seen), max(0.0, time.time() - seen.taken)
+            inputs = self._inputs_now()
         except Exception as error:
             notice = {"kind": "error", "text": _sentence(error)}
             view, age = self.state.get("view", {}), self.pulse.get("age", 0.0) + PULSE
+            inputs = self.state.get("inputs", [])
         self.state = {
             "title": self.title,
-            "inputs": self._inputs_now(),
+            "inputs": inputs,
             "view": view,
             "notice": notice,
             "accepted": accepted,
@@ -307,12 +310,20 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
 
     def _inputs_now(self) -> list[dict[str, Any]]:
         """Return the inputs, with the values that have been asked for where they do not hold yet."""
-        asked = {c["name"]: c["value"] for c in self._pending if c["kind"] == "set"}
-        shown = []
-        for one in self.inputs():
-            plain = one.plain() | {"code": f"{self.variable}.set({one.name}={{}})"}
-            shown.append(plain | ({"value": asked[one.name]} if one.name in asked else {}))
-        return shown
+        return [
+            one.plain()
+            | {"code": f"{self.variable}.set({one.name}={{}})"}
+            | {"value": self._asked(one)}
+            for one in self.inputs()
+        ]
+
+    def _asked(self, one: Input) -> Any:
+        """Return the last value that was asked for and can be set, or the one that holds."""
+        for command in reversed(self._pending):
+            if command["kind"] == "set" and command.get("name") == one.name:
+                with contextlib.suppress(SettingError):
+                    return one.check(command.get("value"))
+        return one.value
 
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and isinstance(content.get("kind"), str):
@@ -331,23 +342,26 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         self.touch()
 
     def _waiting_like(self, command: Command) -> Command | None:
-        """Return a command that waits and sets the same input: of these only the last counts."""
+        """Return a command that waits and sets the same input: of these only the last counts.
+
+        Not across another command: what is asked for is done in its order.
+        """
         if command["kind"] != "set":
             return None
-        alike = (
-            c
-            for c in self._pending
-            if c is not self._running and (c["kind"], c.get("name")) == ("set", command.get("name"))
-        )
-        return next(alike, None)
+        for earlier in reversed(self._pending):
+            if earlier is self._running or earlier["kind"] != "set":
+                return None
+            if earlier.get("name") == command.get("name"):
+                return earlier
+        return None
 
     def _work(self) -> None:
         try:
             while (command := self._commands.get()) is not None and not self._ended.is_set():
                 with self._news:
                     self._running = command
-                self._say("busy", self.describe(command) if command["kind"] != "set" else "")
                 try:
+                    self._say("busy", self.describe(command) if command["kind"] != "set" else "")
                     said = self._set(command) if command["kind"] == "set" else self.run(command)
                 except Exception as error:
                     self._done(command, "error", _sentence(error))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
+from brokerlab.widgets.cluster_flow import Place, Spot, dots, rate_words, routes
 from brokerlab.widgets.scene import (
     Element,
     box,
@@ -17,6 +19,7 @@ from brokerlab.widgets.scene import (
     picture,
     shortened,
     text,
+    width_of,
 )
 
 WIDTH = 880
@@ -25,9 +28,6 @@ BAR = 50
 LINK = 46
 LINK_FROM_LEFT = 26
 HEAD = 68
-ROW = 50
-CHIP_WIDTH, CHIP_WIDTH_NARROW = 32, 26
-CHIP_HEIGHT = 27
 CHIP_GAP = 6
 MORE = 24
 BUTTONS = 42
@@ -36,8 +36,37 @@ STRIP = 36
 EVENTS = 4
 EVENT_LINE = 20
 NARROW = 230
-DEFAULT_ROWS = 3
-MOST_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows of the topics are laid out.
+
+    Attributes
+    ----------
+    height : float
+        Of a row, in px.
+    chip_top, chip_height, chip_width, chip_width_narrow : float
+        Where in a row the chips of the replicas begin, and how large they are.
+    default, most : int
+        How many rows there are without and with a choice of topics.
+    """
+
+    height: float
+    chip_top: float
+    chip_height: float
+    chip_width: float
+    chip_width_narrow: float
+    default: int
+    most: int
+
+
+PLAIN = Rows(50, 23, 27, 32, 26, default=3, most=6)
+FLOWING = Rows(108, 36, 36, 50, 42, default=2, most=4)
+"""With room above the chips for messages that come, and below for copies that go from broker to broker."""
+
+LANES = 30
+SAMPLE_RATE = 60
 
 STATES = {
     "running": ("dot", "zookeeper-ink", "up"),
@@ -62,22 +91,35 @@ VERBS = {
 
 
 class ClusterPicture:
-    """One picture of one snapshot; its height depends on the topics asked for, never on the snapshot."""
+    """One picture of one snapshot; its height depends on the topics asked for, never on the snapshot.
+
+    With `rates` (records per second, None where they are not known) messages flow.
+    """
 
     def __init__(
-        self, seen: Snapshot, topics: tuple[str, ...] | None, controls: bool, busy: frozenset[str]
+        self,
+        seen: Snapshot,
+        topics: tuple[str, ...] | None,
+        controls: bool,
+        busy: frozenset[str],
+        rates: Mapping[Place, float | None] | None = None,
     ) -> None:
         self.seen = seen
+        self.rates = rates
+        self.layout = PLAIN if rates is None else FLOWING
         self.controls = controls
         self.busy = busy
         self.zookeeper = next((node for node in seen.nodes if node.role == "zookeeper"), None)
         self.brokers = [node for node in seen.nodes if node.role == "broker"]
         self.topics = _chosen(seen.topics, topics)
-        self.rows = DEFAULT_ROWS if topics is None else min(max(len(topics), 1), MOST_ROWS)
+        there = {topic.name for topic in seen.topics}
+        self.missing = [name for name in topics or () if name not in there]
+        layout = self.layout
+        self.rows = layout.default if topics is None else min(max(len(topics), 1), layout.most)
         self.internal = [
             topic for topic in seen.topics if topic.internal and topic not in self.topics
         ]
-        self.node_height = HEAD + self.rows * ROW + MORE + (BUTTONS if controls else 8)
+        self.node_height = HEAD + self.rows * layout.height + MORE + (BUTTONS if controls else 8)
         self.node_top = BAR + LINK + 2
         self.strip_top = self.node_top + self.node_height + 12
         self.events_top = self.strip_top + STRIP + 12
@@ -85,7 +127,7 @@ class ClusterPicture:
         self.node_width: float = (WIDTH - 4 - GAP * (count - 1)) / count
 
         self.narrow = self.node_width < NARROW
-        self.chip_width = CHIP_WIDTH_NARROW if self.narrow else CHIP_WIDTH
+        self.chip_width = layout.chip_width_narrow if self.narrow else layout.chip_width
 
     def picture(self) -> Element:
         height = self.events_top + EVENTS * EVENT_LINE + 6
@@ -98,6 +140,7 @@ class ClusterPicture:
             group("links", *links),
             self._zookeeper(),
             group("brokers", *nodes),
+            *([group("flow", *self._flow())] if self.rates is not None else []),
             self._strip(),
             self._events(),
             self._legend(),
@@ -119,7 +162,7 @@ class ClusterPicture:
             box(0, 0, width, BAR, "zookeeper" if state == "running" else _frame(state)),
             text(16, 32, "ZooKeeper", "heading"),
             text(152, 32, port, "text soft mono"),
-            _state_mark(state, 224, 17),
+            state_mark(state, 224, 17),
             text(336, 32, known, "text"),
         ]
         if node and self.controls:
@@ -167,10 +210,10 @@ class ClusterPicture:
                 14, 29, f"Broker {node.id}", "heading heading-narrow" if self.narrow else "heading"
             ),
             text(width - 14, 29, f":{node.port}", "text soft mono end"),
-            _state_mark(node.state, 14, 38),
+            state_mark(node.state, 14, 38),
         ]
         if self.seen.controller is not None and self.seen.controller == node.id:
-            parts.append(_controller_badge(width - 14, 37, short=self.narrow))
+            parts.append(controller_badge(width - 14, 37, short=self.narrow))
         parts.append(element("path", "rule", d=f"M12 {HEAD}H{width - 12:g}"))
         parts.append(self._replicas(node, width))
         if self.controls:
@@ -185,31 +228,90 @@ class ClusterPicture:
 
     def _replicas(self, node: NodeView, width: float) -> Element:
         if not self.topics:
-            said = "no topics yet" if self.seen.reachable else "unknown"
-            words = text(width / 2, HEAD + self.rows * ROW / 2, said, "text soft middle")
+            said = "unknown"
+            if self.seen.reachable:
+                said = "no such topic yet" if self.missing else "no topics yet"
+            middle = HEAD + self.rows * self.layout.height / 2
+            words = text(width / 2, middle, said, "text soft middle")
             return group("replicas", words)
         rows = [
-            self._topic_row(topic, node, HEAD + i * ROW, width)
+            self._topic_row(topic, node, HEAD + i * self.layout.height, width)
             for i, topic in enumerate(self.topics[: self.rows])
         ]
-        words = text(14, HEAD + self.rows * ROW + 16, self._folded(width), "text soft small")
+        below = HEAD + self.rows * self.layout.height + 16
+        words = text(14, below, self._folded(width), "text soft small")
         return group("replicas", *rows, words, classes="" if self.seen.reachable else "dim")
 
     def _topic_row(self, topic: TopicView, node: NodeView, top: float, width: float) -> Element:
-        step = self.chip_width + CHIP_GAP
-        fitting = max(1, int((width - 24 + CHIP_GAP) // step))
-        partitions = topic.partitions
-        if len(partitions) > fitting:
-            partitions = partitions[: fitting - 1]
+        partitions = self._shown(topic)
         hidden = len(topic.partitions) - len(partitions)
         here = [(i, p) for i, p in enumerate(partitions) if node.id in p.replicas]
         parts = [text(13, 17, shortened(topic.name, width - 26, 15), "text small")]
-        parts += [_chip(p, node, 12 + i * step, 23, self.chip_width) for i, p in here]
+        parts += [self._chip(p, node, self._chip_left(i)) for i, p in here]
+        line = self.layout.chip_top + self.layout.chip_height / 2 + 5.5
         if hidden:
-            parts.append(text(14 + len(partitions) * step, 42, f"+{hidden}", "text soft small"))
+            beside = self._chip_left(len(partitions)) + 2
+            parts.append(text(beside, line, f"+{hidden}", "text soft small"))
         elif not here:
-            parts.append(text(13, 41, "no replica here", "text soft small"))
+            parts.append(text(13, line - 1, "no replica here", "text soft small"))
         return group(f"topic-{topic.name}", *parts, y=top, data_topic=topic.name)
+
+    def _shown(self, topic: TopicView) -> tuple[PartitionView, ...]:
+        """Return the partitions that have room."""
+        fitting = max(1, int((self.node_width - 24 + CHIP_GAP) // (self.chip_width + CHIP_GAP)))
+        partitions = topic.partitions
+        return partitions if len(partitions) <= fitting else partitions[: fitting - 1]
+
+    def _chip_left(self, index: int) -> float:
+        return 12 + index * (self.chip_width + CHIP_GAP)
+
+    def _chip(self, partition: PartitionView, node: NodeView, x: float) -> Element:
+        role = _role(partition, node.id)
+        rate = ""
+        if self.rates is not None and role == "leader":
+            rate = rate_words(self._rate(partition))
+        layout = self.layout
+        return _chip(partition, role, x, layout.chip_top, self.chip_width, layout.chip_height, rate)
+
+    # Messages that flow
+
+    def _rate(self, partition: PartitionView) -> float | None:
+        """Return the records per second of a partition; None when nobody can tell, or no leader can write."""
+        if self.rates is None or not self.seen.reachable:
+            return None
+        leader = next((n for n in self.brokers if n.id == partition.leader), None)
+        if leader is None or leader.state != "running":
+            return None
+        return self.rates.get((partition.topic, partition.id))
+
+    def _flow(self) -> Iterator[Element]:
+        layout = self.layout
+        for row, topic in enumerate(self.topics[: self.rows]):
+            shown = self._shown(topic)
+            top = self.node_top + HEAD + row * layout.height + layout.chip_top
+            bottom = top + layout.chip_height
+            for i, partition in enumerate(shown):
+                rate = self._rate(partition)
+                if not rate:
+                    continue
+                middle = self._chip_left(i) + self.chip_width / 2
+                spots = {
+                    node.id: Spot(self._left(number) + middle, top, bottom)
+                    for number, node in enumerate(self.brokers)
+                    if node.id in partition.replicas and node.state == "running"
+                }
+                lane = bottom + 4 + (i + 1) * LANES / (len(shown) + 1)
+                yield routes(partition, rate, spots, lane)
+
+    def _total(self) -> str:
+        """Return how many messages a second all the topics take, in words; nothing when it is not known."""
+        known = [
+            rate
+            for topic in self.seen.topics
+            for partition in topic.partitions
+            if (rate := self._rate(partition)) is not None
+        ]
+        return f"messages: {rate_words(sum(known))}" if known else ""
 
     def _folded(self, width: float) -> str:
         if not self.seen.reachable:
@@ -224,28 +326,13 @@ class ClusterPicture:
         fitting = (self.node_width - 16 + BUTTON_GAP) / max(len(verbs), 1) - BUTTON_GAP
         width = 64.0 if from_right else min(80.0, fitting)
         left = x - len(verbs) * (width + BUTTON_GAP) + BUTTON_GAP if from_right else x
-        return group(
-            "buttons",
-            *(
-                button(
-                    verb,
-                    {"kind": verb, "node": node.name},
-                    f"{target}.{verb}()",
-                    x=left + i * (width + BUTTON_GAP),
-                    y=y,
-                    width=width,
-                    group_name=node.name,
-                    label=f"{verb} {node.name}",
-                    enabled=node.name not in self.busy,
-                )
-                for i, verb in enumerate(verbs)
-            ),
-        )
+        busy = node.name in self.busy
+        return node_buttons(node, verbs, target, x=left, y=y, width=width, enabled=not busy)
 
     # What to notice, what happened, what the marks mean
 
     def _strip(self) -> Element:
-        kind, words = _headline(self.seen, self.topics)
+        kind, words = _headline(self.seen, self.topics, self.missing)
         frame, ink, mark = {
             "lost": ("alarm", "on-alarm", "cross"),
             "leaderless": ("alarm", "on-alarm", "warning"),
@@ -255,8 +342,10 @@ class ClusterPicture:
         }[kind]
         mark_ink = {"warned": "alarm-ink", "fine": "zookeeper-ink", "empty": "soft"}.get(kind, ink)
         hidden = len(self.topics) - self.rows
-        more = f"+ {hidden} more topics" if hidden > 0 else ""
-        room = WIDTH - 70 - (170 if more else 0)
+        more = " · ".join(
+            filter(None, [f"+ {hidden} more topics" if hidden > 0 else "", self._total()])
+        )
+        room = WIDTH - 70 - (width_of(more, 16) + 20 if more else 0)
         return group(
             "headline",
             element("title", "", words),
@@ -297,7 +386,42 @@ class ClusterPicture:
             group(words, mark, text(30, 15, words, "text soft small"), x=x, y=y)
             for (mark, words), (x, y) in zip(marks, places, strict=True)
         ]
+        if self.rates is not None:
+            line = "M0 10H22"
+            sample = group("", element("path", "rule", d=line), dots("", line, SAMPLE_RATE))
+            words = text(30, 15, "messages on their way", "text soft small")
+            rows.append(group("messages", sample, words, y=60))
         return group("legend", *rows, x=WIDTH - 298, y=self.events_top + 6)
+
+
+def node_buttons(
+    node: NodeView,
+    verbs: Sequence[str],
+    target: str,
+    *,
+    x: float,
+    y: float,
+    width: float,
+    enabled: bool,
+) -> Element:
+    """Draw a button, `width` px wide, for each of `verbs`; `target` is the node in Python."""
+    return group(
+        "buttons",
+        *(
+            button(
+                verb,
+                {"kind": verb, "node": node.name},
+                f"{target}.{verb}()",
+                x=x + i * (width + BUTTON_GAP),
+                y=y,
+                width=width,
+                group_name=node.name,
+                label=f"{verb} {node.name}",
+                enabled=enabled,
+            )
+            for i, verb in enumerate(verbs)
+        ),
+    )
 
 
 def _chosen(topics: Iterable[TopicView], names: tuple[str, ...] | None) -> list[TopicView]:
@@ -313,13 +437,15 @@ def _frame(state: str) -> str:
     return {"running": "node", "starting": "node", "paused": "frozen"}.get(state, "down")
 
 
-def _state_mark(state: str, x: float, y: float) -> Element:
+def state_mark(state: str, x: float, y: float) -> Element:
+    """Draw how a node stands: its mark and its word."""
     mark, ink, words = STATES.get(state, ("ring", "soft", state))
     loud = "text alarm-ink" if ink == "alarm-ink" else "text"
     return group("state", icon(mark, x, y, ink), text(x + 22, y + 14, words, loud))
 
 
-def _controller_badge(right: float, y: float, *, short: bool) -> Element:
+def controller_badge(right: float, y: float, *, short: bool) -> Element:
+    """Draw the mark of the controller, ending at `right`; `short` leaves out the word."""
     width, words = (30, "") if short else (120, "controller")
     return group(
         "controller",
@@ -333,24 +459,37 @@ def _controller_badge(right: float, y: float, *, short: bool) -> Element:
     )
 
 
-def _chip(partition: PartitionView, node: NodeView, x: float, y: float, width: float) -> Element:
-    role = _role(partition, node.id)
+def _chip(
+    partition: PartitionView,
+    role: str,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    rate: str,
+) -> Element:
     said = {
         "leader": "leader",
         "follower": "follower, in sync",
         "out-of-sync": "out of sync",
         "leaderless": "no leader",
     }[role]
-    label = f"{partition.topic} {partition.id}: {said}"
+    label = f"{partition.topic} {partition.id}: {said}{f', {rate}' if rate else ''}"
     parts: list[Element] = [
         element("title", "", label),
-        box(0, 0, width, CHIP_HEIGHT, role, 7),
+        box(0, 0, width, height, role, 7),
     ]
     if role == "out-of-sync":
-        parts.append(hatch(width, CHIP_HEIGHT))
-    ink = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
+        parts.append(hatch(width, height))
+    inks = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
+    ink = f"{inks.get(role, 'on-follower')} middle"
     words = f"{partition.id}!" if role == "leaderless" else str(partition.id)
-    parts.append(text(width / 2, 19.5, words, f"chip-text {ink.get(role, 'on-follower')} middle"))
+    line = height / 2 + (-2 if rate else 6)
+    parts.append(text(width / 2, line, words, f"chip-text {ink}"))
+    if rate:
+        fits = width_of(rate, 15) <= width - 3
+        words = rate if fits else rate.removesuffix("/s")
+        parts.append(text(width / 2, line + 16, words, f"small {ink}"))
     return group(
         f"chip-{partition.id}",
         *parts,
@@ -371,7 +510,9 @@ def _role(partition: PartitionView, broker: int | None) -> str:
     return "follower" if broker in partition.isr else "out-of-sync"
 
 
-def _headline(seen: Snapshot, topics: Sequence[TopicView]) -> tuple[str, str]:
+def _headline(
+    seen: Snapshot, topics: Sequence[TopicView], missing: Sequence[str] = ()
+) -> tuple[str, str]:
     if not seen.reachable:
         problem = seen.problem or "no broker answers."
         return "lost", f"Cluster lost. {problem[0].upper()}{problem[1:]}"
@@ -388,6 +529,9 @@ def _headline(seen: Snapshot, topics: Sequence[TopicView]) -> tuple[str, str]:
         return "leaderless", f"No leader: {names}. Nothing can be written or read there."
     if seen.problem:
         return "warned", seen.problem
+    if missing:
+        names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
+        return "empty", f"There is no topic {names} yet; what is shown here appears with it."
     partitions = [partition for topic in topics for partition in topic.partitions]
     if not partitions:
         return "empty", "no topics yet"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from brokerlab.widgets.scene import Element, box, group, icon, shortened, text
+from brokerlab.widgets.scene import Element, box, element, group, icon, shortened, text, width_of
 
 HEIGHT = 66
 GAP = 10
+INSET = 12
+BOLD = 1.12
+SIZES = ((26, "figure"), (20, "heading"), (15, "small strong"))
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ _KINDS = {
 
 
 def figures(shown: Sequence[Figure], *, width: float, x: float = 2, y: float = 0) -> Element:
-    """Draw figures side by side, `HEIGHT` px high."""
-    each = (width - GAP * (len(shown) - 1)) / len(shown)
+    """Draw figures side by side, `HEIGHT` px high; nothing, if there are none."""
+    each = (width - GAP * (len(shown) - 1)) / max(len(shown), 1)
     return group(
         "figures",
         *(_tile(one, each, number * (each + GAP)) for number, one in enumerate(shown)),
@@ -49,10 +52,18 @@ def figures(shown: Sequence[Figure], *, width: float, x: float = 2, y: float = 0
 
 def _tile(one: Figure, width: float, x: float) -> Element:
     frame, ink, mark, mark_ink = _KINDS[one.kind]
+    room = width - 2 * INSET
+    # A number that is cut off would be another number, so it gets smaller first.
+    size, look = next(
+        ((size, look) for size, look in SIZES if width_of(one.value, BOLD * size) <= room),
+        SIZES[-1],
+    )
+    named = room - (20 if mark else 0)
     parts = [
+        element("title", "", f"{one.name}: {one.value}"),
         box(0, 0, width, HEIGHT, frame),
-        text(14, 23, shortened(one.name, width - 40, 15), f"{ink} small"),
-        text(14, 52, one.value, f"{ink} figure"),
+        text(INSET, 23, shortened(one.name, named, 15), f"{ink} small"),
+        text(INSET, 52, shortened(one.value, room, BOLD * size), f"{ink} {look}"),
     ]
     if mark:
         parts.append(icon(mark, width - 28, 10, mark_ink))

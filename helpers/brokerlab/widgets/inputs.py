@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,12 @@ class Slider:
         """
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise SettingError(
-                f"{self.name} must be a number from {self.low:g} to {self.high:g}, not {value!r}."
+                f"{self.name} must be a number from {self.low:g} to {self.high:g}, "
+                f"not {_brief(value)}."
             )
         if not self.low <= value <= self.high:
             raise SettingError(
-                f"{self.name} can be {self.low:g} to {self.high:g}, and {value:g} is not."
+                f"{self.name} can be {self.low:g} to {self.high:g}, and {_brief(value)} is not."
             )
         steps = round((value - self.low) / self.step)
         found = min(self.high, self.low + steps * self.step)
@@ -73,7 +75,8 @@ class Choice:
         """
         if value not in self.options:
             raise SettingError(
-                f"{self.name} can be {', '.join(map(repr, self.options))}, and {value!r} is not."
+                f"{self.name} can be {', '.join(map(repr, self.options))}, "
+                f"and {_brief(value)} is not."
             )
         return str(value)
 
@@ -89,3 +92,11 @@ class Choice:
 
 
 Input = Slider | Choice
+
+
+def _brief(value: Any) -> str:
+    """Write a value that came from anywhere so that a sentence with it stays readable."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"

@@ -8,6 +8,7 @@ writes the same list as text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -17,6 +18,7 @@ from brokerlab.widgets.style import FONT, PREFIX, still_attributes
 Element = list[Any]
 """``[tag, attributes, child, ...]``; JSON-able."""
 
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _WIDE, _NARROW = set("mwMWQO@%&"), set("iljtfrI.,:;|!'()[] ")
 
 
@@ -91,6 +93,7 @@ ICONS = {
     "tick": "M1.6 8.6L4 6.2L6.6 8.8L12.4 3L14.6 5.4L6.6 13.4z",
     "crown": "M1.5 4L5 7L8 2L11 7L14.5 4L13 13H3z",
     "warning": "M8 1L15.5 14.5H0.5zM7 5.5L7.3 10H8.7L9 5.5zM7.1 11.2V12.9H8.9V11.2z",
+    "moved": "M1.5 6.2H8.2V2.2L15 8L8.2 13.8V9.8H1.5z",
 }
 """Marks in a square of 16, drawn here so that no font has to have them."""
 
@@ -215,7 +218,7 @@ def to_svg(scene: Element) -> str:
 def _lines(children: list[Element | str]) -> Iterator[str]:
     for child in children:
         if isinstance(child, str):
-            yield escape(child)
+            yield escape(_legal(child))
             continue
         tag, attributes, *inner = child
         if "data-command" in attributes:
@@ -235,7 +238,12 @@ def _lines(children: list[Element | str]) -> Iterator[str]:
 
 
 def _attributes(named: Mapping[str, Any]) -> str:
-    return "".join(f" {name}={quoteattr(str(value))}" for name, value in named.items())
+    return "".join(f" {name}={quoteattr(_legal(str(value)))}" for name, value in named.items())
+
+
+def _legal(words: str) -> str:
+    """Replace what XML has no place for: a record's value may hold anything."""
+    return _ILLEGAL.sub("\ufffd", words)
 
 
 def _plain(value: Any) -> Any:

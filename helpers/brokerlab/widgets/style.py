@@ -120,6 +120,22 @@ STYLES: dict[str, dict[str, str]] = {
     "series-6": {"fill": "$series-6", "stroke": "$ink", "stroke-width": "1"},
     "on-series": {"fill": "$on-series", "font-weight": "700"},
     "figure": {"font-size": "26", "font-weight": "700"},
+    "what-if": {
+        "fill": "none",
+        "stroke": "$ink",
+        "stroke-width": "2.5",
+        "stroke-dasharray": "10 6",
+    },
+    "pole": {"stroke": "$ink", "stroke-width": "2.5", "fill": "none"},
+    "again": {"fill": "$ground", "stroke": "$series-3", "stroke-width": "2"},
+    "hatch-again": {"stroke": "$series-3", "stroke-width": "2.5", "fill": "none"},
+    "flow": {
+        "stroke": "$leader",
+        "stroke-width": "5.5",
+        "stroke-linecap": "round",
+        "fill": "none",
+    },
+    "heap": {"fill": "$faint", "stroke": "$leader", "stroke-width": "2.5"},
     "dim": {"opacity": "0.45"},
 }
 """Class of a mark -> its presentation attributes; ``$name`` is a colour of `TOKENS`, later rows win."""

@@ -1,0 +1,198 @@
+"""What live views cost the kernel that shows them, while messages flow; see README.md."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import brokerlab
+from brokerlab.lab import Lab
+from brokerlab.progress import Progress
+from brokerlab.traffic import Traffic
+from confluent_kafka.admin import AdminClient, NewTopic
+from kernel import Kernel
+from measure import Figure, samples
+from side import SideError
+
+TOPIC = "photos"
+PER_SECOND = 120
+WINDOW = 60.0
+"""Seconds of one value of processor time; a tenth of the whole, if that is less than ten of them."""
+
+BUSY_SECONDS = 10.0
+REMEMBER_EVERY = 1.0
+LIVE_SECONDS = 30.0
+
+MOST_PERCENT = 5.0
+SLOWEST_LOOK = 0.2
+MOST_GROWTH = 1.03
+
+SETUP = """
+import brokerlab
+from brokerlab.progress import Progress
+from brokerlab.widgets import *
+from IPython.display import display
+lab = brokerlab.start(brokers=3, progress=Progress())
+"""
+BUSY = """
+import time
+end = time.monotonic() + {seconds}
+while time.monotonic() < end:
+    sum(range(1000))
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """A view that is measured.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the table.
+    code : str
+        An expression of Python that makes it; ``lab`` has the topic ``photos``, to which messages flow.
+    """
+
+    name: str
+    code: str
+
+
+VIEWS = (
+    View("ClusterMap", "ClusterMap(lab)"),
+    View("ClusterMap, flow", "ClusterMap(lab, flow=True)"),
+)
+
+
+@dataclass
+class Seen:
+    """What was seen of one view.
+
+    Attributes
+    ----------
+    kernel, children : list of float
+        Shares of one core, in percent, a window each: of the kernel, and of the processes the view keeps.
+    memory : list of float
+        Resident memory of the kernel in MB, from begin to end.
+    busy : list of float
+        Seconds from one look to the next while a cell computes.
+    states : list of float
+        Pictures sent a second, a window each.
+    """
+
+    kernel: list[float] = field(default_factory=list)
+    children: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+    states: list[float] = field(default_factory=list)
+
+
+def measure_views(views: Sequence[View], minutes: float) -> list[Figure]:
+    """Show every view in a kernel of its own, on one lab, for so many minutes; return what it costs.
+
+    Raises
+    ------
+    SideError
+        A view could not be shown.
+    """
+    with _lab() as lab, ExitStack() as open_kernels:
+        traffic = Traffic(lab, TOPIC, PER_SECOND)
+        open_kernels.callback(traffic.stop)
+        kernels = []
+        for view in views:
+            kernel = open_kernels.enter_context(Kernel())
+            kernels.append((view, kernel, Seen()))
+            kernel.run(SETUP + f"view = {view.code}\ndisplay(view)")
+            _wait_until_live(view, kernel)
+            kernels[-1][2].busy += _busy(kernel)
+        _watch([(kernel, seen) for _, kernel, seen in kernels], minutes * 60)
+    return [figure for view, _, seen in kernels for figure in figures(view, seen)]
+
+
+def figures(view: View, seen: Seen) -> list[Figure]:
+    """Return the rows of one view, with the bounds that hold for every view."""
+    tenth = max(1, len(seen.memory) // 10)
+    begin, end = seen.memory[tenth : 2 * tenth] or seen.memory, seen.memory[-tenth:]
+    name = view.name
+    rows = [
+        Figure(f"{name}: CPU of the kernel", "%", samples(seen.kernel), bound=MOST_PERCENT),
+        Figure(
+            f"{name}: memory at the end",
+            "MB",
+            samples(end),
+            "itself, after a tenth of the time",
+            samples(begin),
+            MOST_GROWTH,
+        ),
+        Figure(
+            f"{name}: look to look, a cell computing", "s", samples(seen.busy), bound=SLOWEST_LOOK
+        ),
+    ]
+    # A view that is at rest sends nothing, and most keep no process: there is nothing to list then.
+    listed = [("pictures sent", "/s", seen.states), ("CPU of its processes", "%", seen.children)]
+    return rows + [
+        Figure(f"{name}: {what}", unit, samples(values))
+        for what, unit, values in listed
+        if all(value > 0 for value in values)
+    ]
+
+
+@contextmanager
+def _lab() -> Iterator[Lab]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        before = os.environ.get("BROKERLAB_HOME")
+        os.environ["BROKERLAB_HOME"] = folder
+        try:
+            lab = brokerlab.start(brokers=3, progress=Progress())
+            try:
+                # A client that is not kept in a variable ends before it has done its work.
+                admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+                admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(30)
+                yield lab
+            finally:
+                lab.stop()
+        finally:
+            os.environ.pop("BROKERLAB_HOME")
+            if before is not None:
+                os.environ["BROKERLAB_HOME"] = before
+
+
+def _wait_until_live(view: View, kernel: Kernel) -> None:
+    limit = time.monotonic() + LIVE_SECONDS
+    while len(kernel.looks) < 5:
+        if time.monotonic() > limit:
+            raise SideError(f"{view.name} was not live within {LIVE_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _busy(kernel: Kernel) -> list[float]:
+    begin = len(kernel.looks)
+    kernel.run(BUSY.format(seconds=BUSY_SECONDS))
+    looks = kernel.looks[begin:]
+    return [after - before for before, after in pairwise(looks)] or [BUSY_SECONDS]
+
+
+def _watch(kernels: Sequence[tuple[Kernel, Seen]], seconds: float) -> None:
+    """Take the values of all kernels, window by window."""
+    window = min(WINDOW, seconds / 10)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        before = [
+            (kernel.seconds_of_work(), kernel.seconds_of_children(), len(kernel.states))
+            for kernel, _ in kernels
+        ]
+        while time.monotonic() < began + window:
+            for kernel, seen in kernels:
+                seen.memory.append(kernel.memory())
+            time.sleep(min(REMEMBER_EVERY, window / 5))
+        took = time.monotonic() - began
+        for (kernel, seen), (work, children, states) in zip(kernels, before, strict=True):
+            seen.kernel.append(100 * (kernel.seconds_of_work() - work) / took)
+            seen.children.append(100 * (kernel.seconds_of_children() - children) / took)
+            seen.states.append((len(kernel.states) - states) / took)
