@@ -66,6 +66,13 @@ class View:
 VIEWS = (
     View("ClusterMap", "ClusterMap(lab)"),
     View("ClusterMap, flow", "ClusterMap(lab, flow=True)"),
+    View("PartitionLanes", 'PartitionLanes(lab, "photos")'),
+    View("ReplicaMatrix", 'ReplicaMatrix(lab, "photos")'),
+    View("WatchLine", 'WatchLine(lab, "photos")'),
+    View("AcksLadder", 'AcksLadder(lab, "photos")'),
+    View("AssignmentBoard", 'AssignmentBoard(lab, "photos", "recognisers")'),
+    View("OffsetRuler", 'OffsetRuler(lab, "photos", "night-shift")'),
+    View("LoadBench", "LoadBench(lab)"),
 )
 
 

@@ -53,14 +53,19 @@ def show(open_notebook, write_notebook):
 
     yield show_it
     for notebook in opened:
-        notebook.picture(notebook_name(notebook))
-        notebook.theme("JupyterLab Dark")
-        notebook.picture(f"{notebook_name(notebook)}-dark")
+        for theme in ("Light", "Dark"):
+            notebook.theme(f"JupyterLab {theme}")
+            notebook.picture(f"{_title(notebook)}-{theme.lower()}")
         assert notebook.errors == []
 
 
-def notebook_name(notebook) -> str:
-    return str(notebook.page.locator(".bl-title").first.inner_text()).lower().replace(" ", "-")
+def _title(notebook) -> str:
+    return (
+        str(notebook.page.locator(".bl-title").first.inner_text())
+        .lower()
+        .replace(" ", "-")
+        .replace(",", "")
+    )
 
 
 def test_the_matrix_and_its_clock_follow_a_killed_broker_and_lose_no_click(show):

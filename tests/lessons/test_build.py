@@ -7,6 +7,7 @@ from pathlib import Path
 import build
 import nbformat
 import pytest
+import source
 
 TOY = """\
 # %% [markdown]
@@ -212,6 +213,17 @@ def test_a_cell_runs_in_a_fresh_home_in_the_notebooks_folder(course):
     assert build.main([], course) == 0
     solved = nbformat.read(course / "notebooks/solutions/01_toy.ipynb", as_version=4)
     assert solved.cells[0].outputs[0].text == "solutions 3\n[]\nTrue\n"
+
+
+@pytest.mark.parametrize("mark", ["# ", ""], ids=["commented", "plain"])
+def test_a_program_is_written_as_it_will_run(course, mark):
+    """Jupytext brings back the code of the magics that it knows; ours it does not."""
+    lines = ["import sys", "", "if sys.argv:", "    # a reason", "    print(1)"]
+    body = "\n".join((mark + line).rstrip() if line else mark.rstrip() for line in lines)
+    file = course / "lessons" / "02_program.py"
+    file.write_text(f"# %% [markdown]\n# # 02 · Program\n\n# %%\n# %%program a.py\n{body}\n")
+    cells = source.Lesson(file).cells
+    assert cells[-1].source.split("\n") == ["%%program a.py", *lines]
 
 
 def test_widget_state_is_dropped_and_the_text_beside_it_stays(course):
