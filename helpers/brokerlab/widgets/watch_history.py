@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -160,7 +159,8 @@ class History:
         self._count += 1
         # Of two at one moment, processes come first: they are the cause.
         insort(self._changes, (at, "states" not in new, self._count, new))
-        while self._changes and self._changes[0][0] < time.time() - KEPT_SECONDS:
+        # By the newest change and not by the clock: what is known depends on what was told alone.
+        while self._changes[0][0] < self._changes[-1][0] - KEPT_SECONDS:
             begun, _, _, gone = self._changes.pop(0)
             self._first = Moment(begun, replace(self._first.facts, **gone))
         self._fold(at)
