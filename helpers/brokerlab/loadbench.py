@@ -29,6 +29,15 @@ LONGEST_DRAIN = 20.0
 """Seconds after the last call in which what is left is worked off."""
 TICK = 0.05
 ASK_LIMIT = 5.0
+SPREAD_LIMIT = 15.0
+"""Seconds in which every broker knows of a new topic, and of a deleted one no more."""
+NOT_KNOWN_YET = (
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 
 
 def cores() -> int:
@@ -251,27 +260,47 @@ def _port_of(process: Background) -> int:
 
 
 def _demand_topic(servers: str) -> None:
+    """Ask the controller for the topic: another broker may not know yet what was made or deleted a moment ago."""
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     cluster: Any = admin.list_topics(timeout=ASK_LIMIT)
-    if TOPIC in cluster.topics:
-        return
     topic = NewTopic(TOPIC, PARTITIONS, min(3, len(cluster.brokers)))
-    try:
-        admin.create_topics([topic], operation_timeout=ASK_LIMIT)[TOPIC].result(ASK_LIMIT + 1)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
+    deadline = time.monotonic() + SPREAD_LIMIT
+    while True:
+        try:
+            admin.create_topics([topic], operation_timeout=ASK_LIMIT)[TOPIC].result(ASK_LIMIT + 1)
+            return
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+            if "marked for deletion" not in error.args[0].str():
+                return
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(TICK)
 
 
 def _commit_ends(servers: str, group: str) -> dict[int, int]:
     """Let a new group begin where the topic ends now; return these offsets by partition."""
     asking = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+    deadline = time.monotonic() + SPREAD_LIMIT
     try:
-        ends = []
-        for number in range(PARTITIONS):
-            _, end = asking.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=ASK_LIMIT)
-            ends.append(TopicPartition(TOPIC, number, end))
+        ends = [
+            TopicPartition(TOPIC, number, _end(asking, number, deadline))
+            for number in range(PARTITIONS)
+        ]
         asking.commit(offsets=ends, asynchronous=False)
     finally:
         asking.close()
     return {place.partition: place.offset for place in ends}
+
+
+def _end(asking: Consumer, partition: int, deadline: float) -> int:
+    """Return where a partition ends, as soon as the broker that is asked knows of it."""
+    while True:
+        try:
+            place = TopicPartition(TOPIC, partition)
+            return asking.get_watermark_offsets(place, timeout=ASK_LIMIT)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in NOT_KNOWN_YET or time.monotonic() > deadline:
+                raise
+        time.sleep(TICK)

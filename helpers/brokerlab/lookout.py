@@ -16,7 +16,10 @@ from brokerlab.background import Background
 from brokerlab.errors import NodeFailedError
 
 AGAIN_AFTER = 0.5
-"""Seconds until a process that died is started again."""
+"""Seconds until a process that ended is started again."""
+
+SILENT = 15.0
+"""Seconds without a look after which a process is taken for stuck."""
 
 
 class Look(Protocol):
@@ -52,6 +55,7 @@ class Lookout(Generic[L]):
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._latest = first
+        self._heard = time.monotonic()
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
         self._thread.start()
@@ -112,14 +116,17 @@ class Lookout(Generic[L]):
 
     def _keep(self) -> None:
         while not self._closing.is_set():
+            self._heard = time.monotonic()
             watch = Background(self._argv, name=self._name, keep=5)
             watch.subscribe(self._hear)
             while watch.running and not self._closing.wait(0.1):
-                pass
+                if time.monotonic() - self._heard > SILENT:
+                    break
             watch.kill()
             self._closing.wait(AGAIN_AFTER)
 
     def _hear(self, line: str) -> None:
+        self._heard = time.monotonic()
         if self._closing.is_set() or (seen := self.read(line)) is None:
             return
         self._latest = seen

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
+STUBBORN = 6.0
+"""Seconds after which a client that gets no answer is given up: one that has lost every broker may never find them
+again, and a new one (in a new process) does."""
 
 METADATA_EVERY = 1.0
 """Seconds between two looks at which partitions the topics have."""
@@ -113,9 +118,14 @@ def named(error: Exception) -> str:
     return error.args[0].name() if known else "timed out"
 
 
-def look_on(look: Callable[[], Any], period: float) -> None:
-    """Print a look as a line of JSON every `period` seconds, until this process is ended."""
-    while True:
-        begun = time.monotonic()
-        print(json.dumps(look()), flush=True)
+def look_on(look: Callable[[], dict[str, Any]], period: float) -> None:
+    """Print a look as a line of JSON every `period` seconds; end after `STUBBORN` seconds of nothing but ``problem``."""
+    well = time.monotonic()
+    while (begun := time.monotonic()) - well < STUBBORN:
+        seen = look()
+        print(json.dumps(seen), flush=True)
+        if seen["problem"] is None:
+            well = time.monotonic()
         time.sleep(max(0.02, period - (time.monotonic() - begun)))
+    # Not by way of the client's destructor, which may wait for what never comes.
+    os._exit(0)

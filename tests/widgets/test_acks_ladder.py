@@ -377,13 +377,16 @@ def test_a_frozen_leader_makes_duplicates_and_idempotence_none(real: AcksLadder)
     real.set(idempotence="on")
     real.send()
     real.wait_until(lambda seen: (seen.rung("all").in_log or 0) > 50, 20, "the first photos")
+    leader = real.look().leader.broker
     real.freeze()
     seen = real.results(60)
-    assert {acks: (r.acknowledged, r.lost) for acks, r in seen.items()} == dict.fromkeys(
-        ("0", "1", "all"), (1000, 0)
-    )
-    assert (seen["1"].twice or 0) > 0 and seen["all"].twice == 0
+    assert {r.acknowledged for r in seen.values()} == {1000}
+    assert seen["all"].lost == 0
     assert seen["all"].p99 > 0.3, "the freeze shows in the time to acknowledgement"
+    if real.look().leader.broker == leader:
+        # On a machine that is short of breath a freeze can cost the session, and another leads: a real loss.
+        assert (seen["0"].lost, seen["1"].lost) == (0, 0)
+        assert (seen["1"].twice or 0) > 0 and seen["all"].twice == 0
 
 
 @pytest.mark.cluster

@@ -167,7 +167,7 @@ def test_run_begins_with_what_is_set(view: LoadBench) -> None:
     view.start()
     assert done(view)
     assert [one.load for one in FakeBench.made] == [Load("Kafka", 25, 0.12, 0.2, 3, 3)]
-    assert notice(view) == ("done", "A run has begun: callers come for 3 s.")
+    assert until(lambda: notice(view) == ("done", "A run has begun: callers come for 3 s."))
 
 
 def test_one_run_at_a_time(view: LoadBench) -> None:
@@ -175,7 +175,8 @@ def test_one_run_at_a_time(view: LoadBench) -> None:
         view.start()
     assert done(view)
     assert len(FakeBench.made) == 1
-    assert notice(view) == ("error", "A run is going on: wait for its end, or press Stop.")
+    refusal = "A run is going on: wait for its end, or press Stop."
+    assert until(lambda: notice(view) == ("error", refusal))
 
 
 def test_stop_ends_a_run_and_another_can_begin(view: LoadBench) -> None:

@@ -223,7 +223,8 @@ def _fill(lab: Any, topic: str) -> None:
     settings: dict[str, Any] = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
     admin = AdminClient(settings)
     brokers: Any = admin.list_topics(timeout=5).brokers
-    admin.create_topics([NewTopic(topic, 1, min(3, len(brokers)))])[topic].result(10)
+    one_partition = NewTopic(topic, 1, min(3, len(brokers)))
+    admin.create_topics([one_partition], operation_timeout=5)[topic].result(10)
     producer = Producer({**settings, "acks": "all"})
     for number in range(PHOTOS):
         producer.produce(topic, str(number))
