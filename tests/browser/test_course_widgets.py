@@ -86,6 +86,11 @@ def test_the_matrix_and_its_clock_follow_a_killed_broker_and_lose_no_click(show)
     for number in range(3):
         in_sync = f'[data-partition="photos-{number}"]:is([data-role=leader], [data-role=follower])'
         notebook.wait_until(lambda s=in_sync: notebook.page.locator(s).count() == 3, 30)
+    for kind, back, state in (("pause", "resume", "paused"), ("stop", "start", "stopped")):
+        notebook.press("broker-1", kind)
+        notebook.shows(f'[data-node="broker-1"][data-state={state}]')
+        notebook.press("broker-1", back)
+        notebook.shows('[data-node="broker-1"][data-state=running]', 60)
 
 
 def test_the_watch_line_follows_a_killed_broker(show):
@@ -95,12 +100,18 @@ def test_the_watch_line_follows_a_killed_broker(show):
     notebook.shows('[data-event=effect]:has-text("dropped broker 2")')
     notebook.press("broker-2", "start")
     notebook.shows('[data-node="broker-2"][data-state=running]', 60)
+    notebook.press("zookeeper", "stop")
+    notebook.shows('[data-node="zookeeper"][data-state=stopped]')
+    notebook.press("zookeeper", "start")
+    notebook.shows('[data-node="zookeeper"][data-state=running]', 60)
 
 
 def test_the_lanes_hold_what_a_click_sends(show):
     notebook = show('widgets.PartitionLanes(lab, "photos")')
-    notebook.page.locator(".bl-stage [data-command*='\"keyed\": true']").click(timeout=30_000)
-    notebook.shows('[data-record][data-key^="cam-"]')
+    for keyed, record in (("true", '[data-key^="cam-"]'), ("false", '[data-key=""]')):
+        send = f".bl-stage [data-command*='\"keyed\": {keyed}']:not([aria-disabled])"
+        notebook.page.locator(send).click(timeout=30_000)
+        notebook.shows(f"[data-record]{record}")
     slider = notebook.page.locator('.bl-inputs [data-input="partitions"]')
     slider.focus()
     slider.press("ArrowRight")
@@ -116,6 +127,12 @@ def test_the_board_shows_members_as_the_group_has_them(show):
     kill.first.click(timeout=30_000)
     notebook.shows("[data-member][data-state=killed]")
     notebook.wait_until(lambda: len(_owners(notebook)) == 1, 60)
+    notebook.press("member-2", "pause")
+    notebook.shows('[data-member="member-2"][data-state=paused]')
+    notebook.press("member-2", "resume")
+    notebook.shows('[data-member="member-2"][data-state=running]')
+    notebook.press("member-2", "close")
+    notebook.shows('[data-member="member-2"][data-state=closed]')
 
 
 def _owners(notebook) -> set[str]:
@@ -130,12 +147,24 @@ def test_the_ladder_counts_what_is_in_the_log(show):
     notebook.press("ladder", "send")
     notebook.shows("[data-rung=all][data-phase=done]", 60)
     notebook.shows('[data-rung=all] [data-figure="in the log"][data-value="300"]')
+    notebook.press("ladder", "freeze")
+    notebook.page.locator(".bl-notice", has_text="was frozen for").wait_for(timeout=30_000)
+    for kind in ("kill", "behind"):
+        notebook.press("ladder", kind)
+        notebook.shows("[data-replica][data-state=killed]")
+        notebook.press("ladder", "restart")
+        notebook.page.wait_for_selector(
+            ".bl-stage [data-replica][data-state=killed]", state="detached", timeout=60_000
+        )
 
 
-def test_the_bench_runs_and_kills(show):
-    notebook = show("widgets.LoadBench(lab, seconds=4)")
-    notebook.page.locator("[data-command*='\"start\"']").click(timeout=30_000)
+@pytest.mark.parametrize("desk", ["call and wait", "queue in memory", "Kafka"])
+def test_the_bench_runs_is_killed_and_stops(show, desk):
+    notebook = show("widgets.LoadBench(lab, seconds=20)")
+    notebook.page.locator("select[data-input=front]").select_option(desk)
+    notebook.press("", "start")
     notebook.shows('[data-figure="done"]:not([data-value="0"])', 60)
-    kill = notebook.page.locator("[data-command*='\"kill\"']:not([aria-disabled])")
-    kill.click(timeout=30_000)
-    notebook.shows('[data-figure="no answer"]:not([data-value="0"])', 60)
+    notebook.press("", "kill")
+    notebook.page.locator(".bl-notice", has_text="was killed (SIGKILL)").wait_for(timeout=30_000)
+    notebook.press("", "stop")
+    notebook.page.locator(".bl-notice", has_text="The run is over").wait_for(timeout=30_000)
