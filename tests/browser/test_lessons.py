@@ -35,7 +35,8 @@ def test_runs_top_to_bottom_after_a_restart_in_the_middle(open_notebook, name):
     notebook.wait_until(over, 240)
     assert notebook.failures() == []
     _look_at_every_widget(notebook)
-    assert notebook.errors == []
+    # The restart cancels what JupyterLab was just asking the kernel, which it says itself.
+    assert [error for error in notebook.errors if "Canceled future for" not in error] == []
 
 
 def _look_at_every_widget(notebook) -> None:
