@@ -21,6 +21,9 @@ from brokerlab.probes import Partition as PartitionView
 
 KEPT_EVENTS = 50
 ASK_TWICE = 2
+PERIOD = 0.15
+"""Seconds from one look at the cluster to the next: what changes shows five times a second or more."""
+
 REST = 0.02
 """Seconds between two snapshots at least, however long one takes: a busy cell makes each step of it wait."""
 
@@ -207,7 +210,7 @@ class Observer:
         Seconds from one snapshot to the next.
     """
 
-    def __init__(self, lab: Lab, period: float = 0.25) -> None:
+    def __init__(self, lab: Lab, period: float = PERIOD) -> None:
         self._lab = lab
         self._period = period
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)

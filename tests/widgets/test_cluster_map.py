@@ -242,7 +242,7 @@ def test_closing_lets_go_of_the_observer(make: Make) -> None:
 def test_the_map_closes_its_own_observer(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[FakeObserver] = []
 
-    def observer(_lab: Any, _period: float) -> FakeObserver:
+    def observer(_lab: Any) -> FakeObserver:
         made.append(FakeObserver(snapshot()))
         return made[-1]
 

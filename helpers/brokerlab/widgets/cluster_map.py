@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from brokerlab.lab import Lab
 
 
-PERIOD = 0.15
-"""Seconds from one look at the cluster to the next: what changes shows five times a second or more."""
-
-
 class ClusterMap(LiveView[Snapshot]):
     """A live map of the cluster, with a button for each thing that can happen to a node.
 
@@ -57,7 +53,7 @@ class ClusterMap(LiveView[Snapshot]):
         self._lab = lab
         self._topics = None if topics is None else tuple(topics)
         self._controls = controls
-        self._observer = observer or Observer(lab, PERIOD)
+        self._observer = observer or Observer(lab)
         self._own_observer = observer is None
         self._flow = FlowObserver(lab, self._topics) if flow else None
         self._answered: Snapshot | None = None

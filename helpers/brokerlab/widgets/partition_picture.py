@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from brokerlab.records import Record
 from brokerlab.widgets.partition_layout import Layout
@@ -309,22 +310,29 @@ def _chips(
 
 def _chip(chip: _Chip, colours: dict[bytes, int], x: float, y: float) -> Element:
     record = chip.record
-    said = _record_said(record)
-    parts = [element("title", "", said), *_face(record.key, tag(record.text), colours)]
-    if chip.moved:
-        parts.append(text(14, CHIP_HEIGHT + 15, chip.foot, "alarm-ink small end"))
-        parts.append(icon("moved", 17, CHIP_HEIGHT + 3, "alarm-ink", 0.8))
-    else:
-        parts.append(text(CHIP / 2, CHIP_HEIGHT + 15, chip.foot, "text soft small middle"))
     return group(
         f"record-{record.partition}-{record.offset}",
-        *parts,
+        *_marks(chip, colours.get(record.key or b"", 0)),
         x=x,
         y=y,
         data_record=f"{record.partition}-{record.offset}",
         data_key=(record.key or b"").decode("utf-8", "replace"),
         data_moved="true" if chip.moved else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _marks(chip: _Chip, colour: int) -> tuple[Element, ...]:
+    """Draw what is on a chip; kept, since most chips of a picture were in the one before it."""
+    record = chip.record
+    said = element("title", "", _record_said(record))
+    parts = [said, *_face(record.key, tag(record.text), {record.key or b"": colour})]
+    if chip.moved:
+        parts.append(text(14, CHIP_HEIGHT + 15, chip.foot, "alarm-ink small end"))
+        parts.append(icon("moved", 17, CHIP_HEIGHT + 3, "alarm-ink", 0.8))
+    else:
+        parts.append(text(CHIP / 2, CHIP_HEIGHT + 15, chip.foot, "text soft small middle"))
+    return tuple(parts)
 
 
 def _face(key: bytes | None, words: str, colours: dict[bytes, int]) -> Iterator[Element]:
