@@ -45,12 +45,12 @@ client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
 
 
 def fresh(*names):  # makes empty topics, all led by one broker, and returns that broker
+    lab.repair()
     lab.delete_topics(*names)
     admin = AdminClient(client)
     order = sorted(lab.brokers, key=admin.list_topics(timeout=10).controller_id.__eq__)
-    new = [NewTopic(name, 1, replica_assignment=[order]) for name in names]
-    assert all(made.result(15) is None for made in admin.create_topics(new).values())
-    return lab.brokers[order[0]]
+    new = admin.create_topics([NewTopic(n, 1, replica_assignment=[order]) for n in names])
+    return all(made.result(15) is None for made in new.values()) and lab.brokers[order[0]]
 
 
 # %% [markdown]
