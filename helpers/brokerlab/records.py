@@ -71,7 +71,7 @@ def records(
             for message in reader.consume(AT_ONCE, 0.05):
                 error = message.error()
                 if error is None:
-                    seen.append(_record(message))
+                    seen.append(record_of(message))
                     # While somebody writes, the end of the partition never comes: read to where it was at first.
                     place, offset = message.partition() or 0, message.offset() or 0
                     if place not in ends:
@@ -88,7 +88,8 @@ def records(
     return sorted(seen, key=lambda record: (record.partition or 0, record.offset or 0))
 
 
-def _record(message: Any) -> Record:
+def record_of(message: Any) -> Record:
+    """Return what a message says as a `Record`."""
     return Record(
         message.partition(),
         message.offset(),

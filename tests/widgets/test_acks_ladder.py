@@ -17,7 +17,7 @@ from brokerlab.widgets.acks_picture import FLAG_AT, Climb, Replica, Rung, ladder
 from brokerlab.widgets.scene import Element, to_svg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from widget_fakes import FakeObserver, notice, snapshot, topic, until
+from widget_fakes import FakeObserver, found, notice, snapshot, topic, until, words
 
 TOPIC = "ladder"
 LEADER = Replica(2, "running", True)
@@ -29,19 +29,6 @@ def climb(*rungs: Rung, **changes: Any) -> Climb:
     shown = {rung.acks: rung for rung in rungs}
     whole = tuple(shown.get(acks, Rung(acks)) for acks in ("0", "1", "all"))
     return dataclasses.replace(Climb(fakes.BEGIN, TOPIC, 1000, whole, LEADER, FOLLOWERS), **changes)
-
-
-def found(scene: Element, **wanted: Any) -> list[Element]:
-    named = {name.replace("_", "-"): value for name, value in wanted.items()}
-    _, attributes, *children = scene
-    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
-    return here + [
-        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
-    ]
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def rung(scene: Element, acks: str) -> Element:

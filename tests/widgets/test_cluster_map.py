@@ -13,7 +13,7 @@ from brokerlab.flow import FlowView
 from brokerlab.observe import Snapshot
 from brokerlab.widgets import ClusterMap
 from brokerlab.widgets.scene import Element
-from widget_fakes import FakeLab, FakeObserver, nodes, notice, snapshot, topic, until
+from widget_fakes import FakeLab, FakeObserver, found, nodes, notice, snapshot, topic, until, words
 
 Make = Callable[..., ClusterMap]
 
@@ -30,20 +30,6 @@ def make() -> Iterator[Make]:
     yield one
     for view in made:
         view.close()
-
-
-def found(scene: Element, **wanted: str) -> list[Element]:
-    """Return the elements with these attributes (``_`` for ``-``), however deep."""
-    named = {name.replace("_", "-"): value for name, value in wanted.items()}
-    _, attributes, *children = scene
-    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
-    return here + [
-        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
-    ]
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def roles(view: ClusterMap, broker: str) -> dict[str, str]:

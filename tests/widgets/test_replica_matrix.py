@@ -14,7 +14,7 @@ from brokerlab.widgets import ReplicaMatrix
 from brokerlab.widgets.leadership import LED, NONE, SILENT, UNKNOWN, after, standing
 from brokerlab.widgets.scene import Element
 from confluent_kafka.admin import AdminClient, NewTopic
-from widget_fakes import FakeLab, FakeObserver, notice, snapshot, topic, until
+from widget_fakes import FakeLab, FakeObserver, found, notice, snapshot, topic, until, words
 
 Make = Callable[..., ReplicaMatrix]
 NOW = 1_700_000_100.0
@@ -60,19 +60,6 @@ def without_leader() -> TopicView:
 def show(view: ReplicaMatrix, *seen: Snapshot) -> None:
     for one in seen:
         view._observer.show(one)
-
-
-def found(scene: Element, **wanted: str) -> list[Element]:
-    named = {name.replace("_", "-"): value for name, value in wanted.items()}
-    _, attributes, *children = scene
-    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
-    return here + [
-        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
-    ]
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def drawn(view: ReplicaMatrix) -> Element:

@@ -10,7 +10,7 @@ from brokerlab.observe import Snapshot, TopicView
 from brokerlab.widgets import TopicBoard
 from brokerlab.widgets.scene import Element
 from brokerlab.widgets.topic_board import NEWS_SECONDS
-from widget_fakes import FakeLab, FakeObserver, lost, snapshot, topic, until, without
+from widget_fakes import FakeLab, FakeObserver, lost, snapshot, topic, until, without, words
 
 
 class FakeSettings:
@@ -54,10 +54,6 @@ def found(scene: Element, attribute: str) -> dict[str, Element]:
         if isinstance(child, list):
             here |= found(child, attribute)
     return here
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def drawn(board: TopicBoard) -> Element:

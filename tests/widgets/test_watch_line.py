@@ -16,7 +16,7 @@ from brokerlab.widgets import WatchLine
 from brokerlab.widgets.scene import Element
 from brokerlab.widgets.watch_history import Facts, History, Line, States
 from confluent_kafka.admin import AdminClient, NewTopic
-from widget_fakes import FakeLab, notice, until
+from widget_fakes import FakeLab, found, notice, until, words
 
 NOW = time.time()
 NAMES = ("zookeeper", "broker-1", "broker-2", "broker-3")
@@ -100,20 +100,6 @@ def make() -> Iterator[Make]:
     yield one
     for view in made:
         view.close()
-
-
-def found(scene: Element, **wanted: str) -> list[Element]:
-    """Return the elements with these attributes (``_`` for ``-``), however deep."""
-    named = {name.replace("_", "-"): value for name, value in wanted.items()}
-    _, attributes, *children = scene
-    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
-    return here + [
-        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
-    ]
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def lane(view: WatchLine, name: str) -> list[str]:

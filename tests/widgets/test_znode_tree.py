@@ -13,6 +13,7 @@ from brokerlab.widgets import ZnodeTree
 from brokerlab.widgets.scene import Element, to_svg
 from brokerlab.widgets.znode_tree import FOLDERS, Tree, Znode
 from kazoo.client import KazooClient
+from widget_fakes import words
 
 BROKERS = tuple(Znode(f"/brokers/ids/{n}", f"PLAINTEXT://127.0.0.1:{n}", n) for n in (1, 2, 3))
 TOPICS = tuple(Znode(f"/brokers/topics/{name}", "3 partitions", 0) for name in ("a", "photos"))
@@ -41,10 +42,6 @@ def rows(scene: Element) -> dict[str, str]:
         if isinstance(child, list):
             here |= rows(child)
     return here
-
-
-def words(scene: Element) -> str:
-    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 def test_each_znode_has_a_row_that_says_whether_it_is_ephemeral(view: ZnodeTree) -> None:

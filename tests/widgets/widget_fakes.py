@@ -10,6 +10,7 @@ from typing import Any
 from brokerlab.errors import NodeFailedError
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
 from brokerlab.widgets import LiveView
+from brokerlab.widgets.scene import Element
 
 BEGIN = 1_700_000_000.0
 
@@ -97,6 +98,20 @@ def lost() -> Snapshot:
         topics=(),
         problem="no broker answers: lab.repair() starts what is down.",
     )
+
+
+def found(scene: Element, **wanted: Any) -> list[Element]:
+    """Return the elements with these attributes (``_`` for ``-``), however deep."""
+    named = {name.replace("_", "-"): value for name, value in wanted.items()}
+    _, attributes, *children = scene
+    here = [scene] if all(attributes.get(name) == value for name, value in named.items()) else []
+    return here + [
+        hit for child in children if isinstance(child, list) for hit in found(child, **wanted)
+    ]
+
+
+def words(scene: Element) -> str:
+    return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
 
 class FakeObserver:

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException
 from brokerlab.errors import BrokerLabError, SettingError
 from brokerlab.observe import Observer, Snapshot, TopicView
 from brokerlab.records import records
-from brokerlab.traffic import Traffic
+from brokerlab.traffic import Ledger, Traffic
 from brokerlab.widgets.acks_picture import Climb, Replica, Rung, Verb, ladder
 from brokerlab.widgets.base import Command, LiveView
 from brokerlab.widgets.inputs import Choice, Input, Slider
@@ -316,7 +316,8 @@ class _Run:
 
     def look_at_the_ledger(self) -> None:
         """Notice when every photo is acknowledged or given up."""
-        if self._settled is None and self._all_sent and self._traffic.ledger.waiting == 0:
+        ledger = self._traffic.ledger
+        if self._settled is None and self._all_sent(ledger) and ledger.waiting == 0:
             self._settled = time.monotonic()
             self._traffic.stop()
 
@@ -343,9 +344,7 @@ class _Run:
         """Whether all is settled, and compared with the log."""
         return self._final is not None
 
-    @property
-    def _all_sent(self) -> bool:
-        ledger = self._traffic.ledger
+    def _all_sent(self, ledger: Ledger) -> bool:
         return ledger.sent + ledger.refused >= self._photos
 
     def rung(self) -> Rung:
@@ -357,7 +356,7 @@ class _Run:
         elapsed = (self._settled or time.monotonic()) - self._began
         return Rung(
             self.acks,
-            "waiting" if self._all_sent else "sending",
+            "waiting" if self._all_sent(ledger) else "sending",
             sent=ledger.sent,
             waiting=ledger.waiting,
             acknowledged=acknowledged,

@@ -20,8 +20,6 @@ DENSITY = ((2, 96), (6, 64), (20, 40), (60, 26), (200, 18), (float("inf"), 13))
 DROP = 13
 """Px above a leader, down which its messages come."""
 
-Place = tuple[str, int]
-
 
 @dataclass(frozen=True)
 class Spot:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from brokerlab.errors import BrokerLabError
-from brokerlab.flow import FlowObserver
+from brokerlab.flow import FlowObserver, Place
 from brokerlab.observe import Observer, Snapshot
 from brokerlab.widgets.base import STALE_AFTER, Command, LiveView, sheet
-from brokerlab.widgets.cluster_flow import Place, flow_sheet
+from brokerlab.widgets.cluster_flow import flow_sheet
 from brokerlab.widgets.cluster_picture import VERBS, ClusterPicture
 from brokerlab.widgets.scene import Element
 
@@ -83,7 +83,7 @@ class ClusterMap(LiveView[Snapshot]):
         if not seen.reachable and self._answered is not None:
             seen = as_last_seen(seen, self._answered)
         rates = None if self._flow is None else self.rates
-        busy = self._busy_nodes()
+        busy = busy_nodes(self.pending)
         return ClusterPicture(seen, self._topics, self._controls, busy, rates).picture()
 
     def run(self, command: Command) -> str:
@@ -107,8 +107,10 @@ class ClusterMap(LiveView[Snapshot]):
         if seen.reachable:
             self._answered = seen
 
-    def _busy_nodes(self) -> frozenset[str]:
-        return frozenset(str(command.get("node")) for command in self.pending)
+
+def busy_nodes(pending: Sequence[Command]) -> frozenset[str]:
+    """Return the names of the nodes to which something is being done."""
+    return frozenset(str(command.get("node")) for command in pending)
 
 
 def do_to_node(lab: Lab, command: Command) -> str:

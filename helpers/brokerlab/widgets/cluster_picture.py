@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from brokerlab.flow import Place
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
-from brokerlab.widgets.cluster_flow import Place, Spot, dots, rate_words, routes
+from brokerlab.widgets.cluster_flow import Spot, dots, rate_words, routes
+from brokerlab.widgets.headline import HEIGHT as HEADLINE
+from brokerlab.widgets.headline import headline
 from brokerlab.widgets.scene import (
     Element,
     box,
@@ -32,7 +35,6 @@ CHIP_GAP = 6
 MORE = 24
 BUTTONS = 42
 BUTTON_GAP = 4
-STRIP = 36
 EVENTS = 4
 EVENT_LINE = 20
 NARROW = 230
@@ -122,7 +124,7 @@ class ClusterPicture:
         self.node_height = HEAD + self.rows * layout.height + MORE + (BUTTONS if controls else 8)
         self.node_top = BAR + LINK + 2
         self.strip_top = self.node_top + self.node_height + 12
-        self.events_top = self.strip_top + STRIP + 12
+        self.events_top = self.strip_top + HEADLINE + 12
         count = max(len(self.brokers), 1)
         self.node_width: float = (WIDTH - 4 - GAP * (count - 1)) / count
 
@@ -333,30 +335,12 @@ class ClusterPicture:
 
     def _strip(self) -> Element:
         kind, words = _headline(self.seen, self.topics, self.missing)
-        frame, ink, mark = {
-            "lost": ("alarm", "on-alarm", "cross"),
-            "leaderless": ("alarm", "on-alarm", "warning"),
-            "warned": ("warned", "text strong", "warning"),
-            "fine": ("calm", "text", "tick"),
-            "empty": ("calm", "text soft", "dot"),
-        }[kind]
-        mark_ink = {"warned": "alarm-ink", "fine": "zookeeper-ink", "empty": "soft"}.get(kind, ink)
         hidden = len(self.topics) - self.rows
         more = " · ".join(
             filter(None, [f"+ {hidden} more topics" if hidden > 0 else "", self._total()])
         )
         room = WIDTH - 70 - (width_of(more, 16) + 20 if more else 0)
-        return group(
-            "headline",
-            element("title", "", words),
-            box(0, 0, WIDTH - 4, STRIP, frame),
-            icon(mark, 14, 10, mark_ink),
-            text(40, 24, shortened(words, room, 16), ink),
-            text(WIDTH - 18, 24, more, f"{ink} end"),
-            x=2,
-            y=self.strip_top,
-            data_headline=kind,
-        )
+        return headline(kind, words, y=self.strip_top, width=WIDTH - 4, room=room, beside=more)
 
     def _events(self) -> Element:
         latest = self.seen.events[-EVENTS:]

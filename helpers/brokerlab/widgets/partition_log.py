@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from brokerlab.records import Record
+from brokerlab.records import Record, record_of
 
 KEPT = 400
 """Records of a partition that are kept: the newest."""
@@ -141,13 +141,7 @@ class PartitionLog:
                     # Not there any more, or not from here: look again where it begins and ends.
                     del self._places[number]
                     continue
-                record = Record(
-                    number,
-                    message.offset(),
-                    message.key(),
-                    message.value(),
-                    message.timestamp()[1],
-                )
+                record = record_of(message)
                 place.kept.append(record)
                 place.next = (record.offset or 0) + 1
         self._changed()

@@ -8,7 +8,7 @@ from brokerlab.errors import SettingError
 from brokerlab.observe import Observer, Snapshot
 from brokerlab.traffic import Traffic
 from brokerlab.widgets.base import Command, LiveView
-from brokerlab.widgets.cluster_map import as_last_seen, do_to_node
+from brokerlab.widgets.cluster_map import as_last_seen, busy_nodes, do_to_node
 from brokerlab.widgets.leadership import Leadership, after, standing
 from brokerlab.widgets.replica_picture import SECONDS, Matrix, ReplicaPicture
 from brokerlab.widgets.scene import Element
@@ -23,7 +23,7 @@ MOST_ROWS = 6
 class ReplicaMatrix(LiveView[Matrix]):
     """Partitions by brokers: who leads, who is in sync, and for how long a partition has nobody to write to.
 
-    What it shows is the cluster's metadata beside the state of the processes, asked about four times a second.
+    What it shows is the cluster's metadata beside the state of the processes, asked about six times a second.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class ReplicaMatrix(LiveView[Matrix]):
         )
 
     def draw(self, seen: Matrix) -> Element:
-        busy = frozenset(str(command.get("node")) for command in self.pending)
+        busy = busy_nodes(self.pending)
         return ReplicaPicture(seen, self._rows, busy).picture()
 
     def run(self, command: Command) -> str:

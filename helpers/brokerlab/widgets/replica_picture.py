@@ -14,6 +14,8 @@ from brokerlab.widgets.cluster_picture import (
     node_buttons,
     state_mark,
 )
+from brokerlab.widgets.headline import HEIGHT as HEADLINE
+from brokerlab.widgets.headline import headline
 from brokerlab.widgets.leadership import GAPS, LED, NONE, SILENT, Leadership, Reign
 from brokerlab.widgets.scene import (
     Element,
@@ -37,7 +39,6 @@ GAP = 10
 HEAD = 104
 ROW = 44
 CELL = 34
-STRIP = 36
 LEGEND = 28
 BUTTON_GAP = 4
 NARROWEST_BUTTON = 46
@@ -96,7 +97,7 @@ class ReplicaPicture:
 
     def picture(self) -> Element:
         strip_top = 2 + self.figures_height + self.matrix_height + 10
-        line_top = strip_top + STRIP + 12
+        line_top = strip_top + HEADLINE + 12
         legend_top = line_top + timeline_height(self.rows) + 4
         return picture(
             WIDTH,
@@ -266,22 +267,14 @@ class ReplicaPicture:
 
     def _strip(self, top: float) -> Element:
         kind, words = self._headline()
-        frame, ink, mark, mark_ink = {
-            "lost": ("alarm", "on-alarm", "cross", "on-alarm"),
-            "leaderless": ("alarm", "on-alarm", "warning", "on-alarm"),
-            "warned": ("warned", "text", "warning", "alarm-ink"),
-            "fine": ("calm", "text", "tick", "zookeeper-ink"),
-            "empty": ("calm", "text soft", "dot", "soft"),
-        }[kind]
-        return group(
-            "headline",
-            element("title", "", words),
-            box(0, 0, WIDTH - 4, STRIP, frame),
-            icon(mark, 14, 10, mark_ink),
-            text(40, 24, shortened(words, WIDTH - 60, 17 if ink == "on-alarm" else 16), ink),
-            x=2,
+        return headline(
+            kind,
+            words,
             y=top,
-            data_headline=kind,
+            width=WIDTH - 4,
+            room=WIDTH - 60,
+            size=17 if kind in ("lost", "leaderless") else 16,
+            ink="text" if kind == "warned" else None,
         )
 
     def _lane(self, partition: PartitionView) -> Lane:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from brokerlab.errors import SettingError
 from brokerlab.widgets.base import Command, LiveView
-from brokerlab.widgets.cluster_map import do_to_node
+from brokerlab.widgets.cluster_map import busy_nodes, do_to_node
 from brokerlab.widgets.inputs import Slider
 from brokerlab.widgets.scene import Element
 from brokerlab.widgets.watch_history import Facts, Happening, Line
@@ -86,7 +86,7 @@ class WatchLine(LiveView[Line]):
         return self._witness.latest
 
     def draw(self, seen: Line) -> Element:
-        busy = frozenset(str(command.get("node")) for command in self.pending)
+        busy = busy_nodes(self.pending)
         return WatchPicture(seen, self._brokers, self._partition, self._seconds, busy).picture()
 
     def inputs(self) -> Sequence[Slider]:

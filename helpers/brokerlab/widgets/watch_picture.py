@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from brokerlab.topology import ZOOKEEPER_SESSION_SECONDS
 from brokerlab.widgets.cluster_picture import STATES, VERBS
+from brokerlab.widgets.headline import HEIGHT as HEADLINE
+from brokerlab.widgets.headline import headline
 from brokerlab.widgets.scene import (
     Element,
     box,
@@ -26,7 +28,6 @@ WIDTH = 880
 NAMES = 158
 CONTROLS = 216
 HEAD = 30
-STRIP = 36
 EVENTS, EVENT_LINE = 6, 22
 EVENTS_HEAD = 26
 LEGEND_LEFT = 560
@@ -66,8 +67,8 @@ class WatchPicture:
     def picture(self) -> Element:
         lanes = tuple(self._lanes())
         strip_top = HEAD + timeline_height(len(lanes)) + 12
-        events_top = strip_top + STRIP + 12
-        kind, words = headline(self.seen, self.partition)
+        events_top = strip_top + HEADLINE + 12
+        kind, words = notice(self.seen, self.partition)
         return picture(
             WIDTH,
             events_top + EVENTS_HEAD + EVENTS * EVENT_LINE + 4,
@@ -77,7 +78,7 @@ class WatchPicture:
                 lanes, self.seen.taken, self.seconds, width=WIDTH - CONTROLS, y=HEAD, names=NAMES
             ),
             self._controls(),
-            _strip(kind, words, strip_top),
+            headline(kind, words, y=strip_top, width=WIDTH - 4, room=WIDTH - 60),
             self._events(events_top),
             _legend(events_top, bool(self.partition)),
         )
@@ -232,7 +233,7 @@ def _isr(facts: Facts) -> Reading:
     return "follower" if whole else "out-of-sync", " ".join(map(str, sorted(facts.isr))), "text"
 
 
-def headline(seen: Line, partition: str) -> tuple[str, str]:
+def notice(seen: Line, partition: str) -> tuple[str, str]:
     """Say in one sentence what is to be noticed now, and of which kind it is."""
     facts = seen.now
     if seen.problem:
@@ -271,26 +272,6 @@ def headline(seen: Line, partition: str) -> tuple[str, str]:
     return (
         "fine",
         f"ZooKeeper lists every broker. When that changes, broker {facts.controller} acts: it is the controller.",
-    )
-
-
-def _strip(kind: str, words: str, top: float) -> Element:
-    frame, ink, mark, mark_ink = {
-        "lost": ("alarm", "on-alarm", "cross", "on-alarm"),
-        "leaderless": ("alarm", "on-alarm", "warning", "on-alarm"),
-        "warned": ("warned", "text strong", "warning", "alarm-ink"),
-        "fine": ("calm", "text", "tick", "zookeeper-ink"),
-        "empty": ("calm", "text soft", "dot", "soft"),
-    }[kind]
-    return group(
-        "headline",
-        element("title", "", words),
-        box(0, 0, WIDTH - 4, STRIP, frame),
-        icon(mark, 14, 10, mark_ink),
-        text(40, 24, shortened(words, WIDTH - 60, 16), ink),
-        x=2,
-        y=top,
-        data_headline=kind,
     )
 
 
