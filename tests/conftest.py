@@ -28,9 +28,17 @@ def home() -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="module")
+def lab(session_lab: Any) -> Iterator[Any]:
+    """The session's lab, whole and without topics when a module begins: leave it as you found it."""
+    yield session_lab
+    session_lab.repair()
+    session_lab.delete_topics(*(name for name in session_lab.topics() if not name.startswith("__")))
+
+
 @pytest.fixture(scope="session")
-def lab(cache: Path) -> Iterator[Any]:
-    """A lab of three brokers for the whole session: leave it as you found it."""
+def session_lab(cache: Path) -> Iterator[Any]:
+    """A lab of three brokers for the whole session."""
     import brokerlab
 
     with fresh_home():

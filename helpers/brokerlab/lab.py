@@ -15,7 +15,7 @@ from brokerlab import control, machine, topology
 from brokerlab import settings as _settings
 from brokerlab.errors import NodeFailedError, NoLabError
 from brokerlab.labfolder import LabFolder
-from brokerlab.probes import KafkaProbe, Partition, registered_brokers
+from brokerlab.probes import KafkaProbe, Partition, heard_from, registered_brokers
 from brokerlab.progress import Progress, in_notebook_or_terminal
 from brokerlab.topology import Setting
 
@@ -282,12 +282,16 @@ class LabBroker(LabNode):
         )
 
     def _return(self, verb: str, done: str) -> Report:
+        # A broker that was frozen is listed until its session has expired, which may be a moment from now.
+        heard = heard_from(self._lab.zookeeper_port, self.id)
         begun = time.monotonic()
         seconds = self._do(verb)
         limit = begun + seconds + topology.ZOOKEEPER_SESSION_SECONDS + 10
-        return Report(
-            self.name, done, seconds, _seconds_until(lambda: bool(self._registered()), begun, limit)
-        )
+
+        def listed() -> bool:
+            return bool(heard_from(self._lab.zookeeper_port, self.id) - heard)
+
+        return Report(self.name, done, seconds, _seconds_until(listed, begun, limit))
 
     def _registered(self) -> bool | None:
         ids = registered_brokers(self._lab.zookeeper_port)

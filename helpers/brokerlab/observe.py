@@ -16,11 +16,10 @@ from typing import Any
 
 from brokerlab.errors import BrokerLabError, NodeFailedError
 from brokerlab.lab import Lab
-from brokerlab.probes import Metadata, registered_brokers
+from brokerlab.probes import FREEZE_SECONDS, Metadata, registered_brokers
 from brokerlab.probes import Partition as PartitionView
 
 KEPT_EVENTS = 50
-ASK_TWICE = 2
 PERIOD = 0.15
 """Seconds from one look at the cluster to the next: what changes shows five times a second or more."""
 
@@ -137,9 +136,7 @@ def snapshot(lab: Lab) -> Snapshot:
 def _metadata(lab: Lab, nodes: tuple[NodeView, ...]) -> Metadata | None:
     if not any(node.role == "broker" and node.state == "running" for node in nodes):
         return None
-    # The client may ask the one broker that has just been frozen; the second time it asks another.
-    answers = (lab.probe.metadata(1.0) for _ in range(ASK_TWICE))
-    return next((answer for answer in answers if answer is not None), None)
+    return lab.probe.metadata(FREEZE_SECONDS)
 
 
 def _topics(metadata: Metadata) -> Iterator[TopicView]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from brokerlab.topology import HOST
+
+ASK_SECONDS = 0.5
+FREEZE_SECONDS = 3.0
+"""Within these a client that has met a frozen broker has given it up: its time-outs are looked at once a second."""
 
 _SILENT = logging.getLogger("brokerlab.clients")
 _SILENT.addHandler(logging.NullHandler())
@@ -52,6 +58,26 @@ def registered_brokers(zookeeper_port: int) -> frozenset[int] | None:
     return frozenset(int(number) for number in re.findall(r"/brokers/ids/(\d+)\b", answer))
 
 
+def heard_from(zookeeper_port: int, broker: int) -> frozenset[str]:
+    """Return what ZooKeeper has heard so far through the session that holds the znode of a broker.
+
+    Any text that is new since an earlier call is a sign of life: a znode alone is none, since it outlives its
+    broker until the session has expired. Empty when there is no such znode, or nobody is connected for it.
+    """
+    owner = re.search(
+        rf"(0x[0-9a-f]+):\n(?:\t.*\n)*?\t/brokers/ids/{broker}\n",
+        four_letter(zookeeper_port, "dump") or "",
+    )
+    if owner is None:
+        return frozenset()
+    lines = re.findall(
+        rf"^ (\S+)\[.*\brecved=(\d+).*\bsid={owner[1]},",
+        four_letter(zookeeper_port, "cons") or "",
+        re.MULTILINE,
+    )
+    return frozenset(f"{owner[1]} at {address}: {count}" for address, count in lines)
+
+
 @dataclass(frozen=True)
 class Partition:
     """A partition as the brokers describe it; `leader` is None while it has none."""
@@ -84,8 +110,8 @@ class KafkaProbe:
     def __init__(self, bootstrap_servers: str) -> None:
         self._settings: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
-            # Short, so that a frozen broker is given up soon and another is asked.
-            "socket.timeout.ms": 2000,
+            # The client keeps asking the broker that answered last; a frozen one is given up after this.
+            "socket.timeout.ms": 1000,
             "reconnect.backoff.ms": 20,
             "reconnect.backoff.max.ms": 200,
             "topic.metadata.refresh.interval.ms": -1,
@@ -99,12 +125,12 @@ class KafkaProbe:
         return AdminClient(self._settings, logger=_SILENT)
 
     def metadata(self, timeout: float = 1.0) -> Metadata | None:
-        """Return the cluster's metadata, or None when no broker answered in `timeout` seconds."""
-        from confluent_kafka import KafkaException
+        """Return the cluster's metadata, or None when no broker answered in `timeout` seconds.
 
-        try:
-            answer: Any = self._admin.list_topics(timeout=timeout)
-        except KafkaException:
+        When the broker that is asked has just been frozen, another one answers after `FREEZE_SECONDS` at most.
+        """
+        answer = self._ask(timeout)
+        if answer is None:
             return None
         partitions = tuple(
             Partition(
@@ -123,6 +149,16 @@ class KafkaProbe:
             controller=_known(answer.controller_id),
             partitions=partitions,
         )
+
+    def _ask(self, timeout: float) -> Any:
+        from confluent_kafka import KafkaException
+
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            # A question stays with its broker, whatever becomes of that: so it is asked anew, again and again.
+            with suppress(KafkaException):
+                return self._admin.list_topics(timeout=min(left, ASK_SECONDS))
+        return None
 
     def coordinator_answers(self, timeout: float = 0.3) -> bool:
         """Whether a group coordinator answers; asking makes Kafka create its offsets topic."""
@@ -149,7 +185,10 @@ class KafkaProbe:
         wanted = list(names)
         if not wanted:
             return
-        for future in self._admin.delete_topics(wanted, operation_timeout=timeout).values():
+        asked = self._admin.delete_topics(
+            wanted, operation_timeout=timeout, request_timeout=timeout
+        )
+        for future in asked.values():
             try:
                 future.result(timeout + 1)
             except (KafkaException, TimeoutError):
@@ -168,7 +207,9 @@ class KafkaProbe:
         wanted = [NewTopic(name, 1, 1) for name in names]
         if not wanted:
             return True
-        answers = self._admin.create_topics(wanted, validate_only=True, operation_timeout=timeout)
+        answers = self._admin.create_topics(
+            wanted, validate_only=True, operation_timeout=timeout, request_timeout=timeout
+        )
         try:
             for future in answers.values():
                 future.result(timeout + 1)

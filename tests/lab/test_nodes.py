@@ -12,6 +12,7 @@ import pytest
 from brokerlab import control, probes, topology
 from brokerlab.errors import BrokerLabError, NodeFailedError
 from brokerlab.lab import Lab, LabNode
+from brokerlab.observe import snapshot
 from brokerlab.processes import Identity
 from brokerlab.progress import Progress
 from confluent_kafka import Producer
@@ -289,6 +290,32 @@ def test_the_lab_listens_on_loopback_only_and_its_files_are_private(nodes: Lab) 
         except FileNotFoundError:
             continue
         assert mode & 0o077 == 0, f"{path} has mode {mode:o}"
+
+
+def test_whichever_broker_is_frozen_the_others_tell_of_the_cluster(nodes: Lab) -> None:
+    """A client keeps asking the broker that answered last, and one of these is it."""
+    create_topic(nodes.bootstrap_servers, "frozen", [[1, 2, 3]])
+    for broker in nodes.brokers.values():
+        assert snapshot(nodes).reachable
+        broker.pause(watch=False)
+        try:
+            seen = snapshot(nodes)
+            assert seen.problem is None and seen.topic("frozen") is not None
+        finally:
+            broker.resume()
+
+
+@pytest.mark.parametrize("early", [0.6, 0.3, 0.0])
+def test_a_broker_that_is_back_stays_back(nodes: Lab, early: float) -> None:
+    """Frozen for almost a session, it is still listed when it goes on, and may be dropped after that."""
+    broker = nodes.brokers[2]
+    broker.pause(watch=False)
+    frozen = time.monotonic()
+    until(lambda: time.monotonic() - frozen > SESSION - early, SESSION + 1, "almost a session")
+    broker.resume()
+    back = time.monotonic()
+    while time.monotonic() - back < SESSION / 2:
+        assert 2 in (probes.registered_brokers(nodes.zookeeper_port) or ())
 
 
 def test_what_the_lab_shows_of_itself(nodes: Lab) -> None:
