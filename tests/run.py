@@ -2,6 +2,7 @@
 
     python tests/run.py [--leave-out MARK] [pytest's arguments]
 
+Without pytest's arguments the suite runs in two lanes where the machine can (see lanes.py).
 With CI=true a mark that the machine cannot run fails the run, unless --leave-out names it.
 """
 
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import chromium
+import lanes
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--leave-out", action="append", default=[], metavar="MARK")
     asked, arguments = parser.parse_known_args(argv)
     os.chdir(ROOT)
+    if not arguments and lanes.possible():
+        return lanes.run([word for mark in asked.leave_out for word in ("--leave-out", mark)])
     gaps = missing() | dict.fromkeys(asked.leave_out, ON_REQUEST)
     runner = Runner(gaps)
     code = int(pytest.main(arguments, plugins=[runner]))

@@ -76,3 +76,38 @@ def test_a_failure_or_no_test_at_all_fails(run, text, code):
 def test_arguments_reach_pytest(run):
     done = run(MARKED, "-k", "plain", "-q")
     assert done.returncode == 0 and "1 passed" in done.stdout and "rains" not in done.stdout
+
+
+def test_the_two_lanes_are_the_whole_suite_and_share_nothing():
+    import lanes
+
+    def collected(*arguments: str) -> set[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
+            cwd=RUN.parents[1],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return {line for line in done.stdout.splitlines() if "::" in line}
+
+    first, second = (collected(*arguments) for arguments in lanes.LANES.values())
+    assert first and second and not first & second
+    assert first | second == collected()
+
+
+def test_a_failure_in_either_lane_fails(monkeypatch, tmp_path, capfd):
+    import lanes
+
+    for name, text in {
+        "test_good.py": "def test_yes(): pass",
+        "test_bad.py": "def test_no(): assert 0",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    options = ("-c", os.devnull, "--rootdir", str(tmp_path))
+    good, bad = ((*options, str(tmp_path / name)) for name in ("test_good.py", "test_bad.py"))
+    monkeypatch.setattr(lanes, "IN_A_NETWORK_OF_ITS_OWN", ())
+    for lane, code in (((good, good), 0), ((good, bad), 1), ((bad, good), 1)):
+        monkeypatch.setattr(lanes, "LANES", dict(zip("ab", lane, strict=True)))
+        assert lanes.run([]) == code
+    assert capfd.readouterr().out.count("1 passed") == 4
