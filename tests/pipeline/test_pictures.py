@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import tracemalloc
 import warnings
@@ -10,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from brokerlab.pipeline.pictures import MOST_PIXELS, NotAPicture, open_picture
 from brokerlab.pipeline.scenes import scene
@@ -71,6 +73,11 @@ def test_nothing_is_refused() -> None:
     assert refused(b"").code == "empty"
 
 
+def test_a_refusal_can_be_sent_to_another_process() -> None:
+    sent = pickle.loads(pickle.dumps(refused(b"")))
+    assert (sent.code, str(sent)) == ("empty", refused(b"").reason)
+
+
 @pytest.mark.parametrize("data", [b"Hello", b"\xff", b"RIFF\0\0\0\0WAVE", b"<svg/>", bytes(1000)])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     assert refused(data).code == "not-a-picture"
@@ -98,6 +105,17 @@ def test_the_limit_itself_is_allowed() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP"])
 def test_too_large_a_header_is_refused_whatever_the_kind(kind: str) -> None:
     assert refused(saved(Image.new("L", (9_000, 3_000)), kind)).code == "too-many-pixels"
+
+
+@pytest.mark.parametrize("side", [6_000, 12_000, 16_000, 2**24])
+def test_a_webp_with_a_huge_canvas_is_refused_before_memory_is_used(side: int) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
+    data = bytearray(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+    assert data[12:16] == b"VP8X"
+    data[24:30] = (side - 1).to_bytes(3, "little") * 2
+    before = psutil.Process().memory_info().rss
+    assert refused(bytes(data)).code == "too-many-pixels"
+    assert psutil.Process().memory_info().rss - before < 20_000_000
 
 
 def test_transparency_is_laid_on_white() -> None:
@@ -173,6 +191,15 @@ def test_exif_says_which_side_is_up(kind: str, orientation: int) -> None:
     assert np.abs(np.asarray(opened).astype(int) - np.asarray(expected)).mean() < 20
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "L"])
+def test_exif_says_so_in_every_mode(mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new(mode, (20, 10), 0)
+    assert open_picture(saved(picture, "PNG", exif=exif)).size == (10, 20)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_exif_that_cannot_be_read_turns_nothing() -> None:
     data = saved(halves(RED, BLUE), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
     assert open_picture(data).size == (20, 10)

@@ -36,9 +36,12 @@ class NotAPicture(ValueError):
     """
 
     def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def open_picture(data: bytes) -> Image.Image:
@@ -58,16 +61,11 @@ def open_picture(data: bytes) -> Image.Image:
     if not data:
         raise NotAPicture("empty", "There is nothing in the file: send a picture.")
     picture = _header(data)
-    width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise NotAPicture(
-            "too-many-pixels",
-            f"The picture has {width} x {height} pixels, and {MOST_PIXELS // 1_000_000} million are the most: "
-            "send a smaller one.",
-        )
+    if picture.width * picture.height > MOST_PIXELS:
+        raise _too_large(f"{picture.width} x {picture.height}")
     try:
         picture.load()
-        return _turned(_in_rgb(picture))
+        return _in_rgb(ImageOps.exif_transpose(picture))
     except MemoryError:
         raise
     except Exception as trouble:  # whatever a decoder stumbles over, the picture is at fault
@@ -87,8 +85,17 @@ def _header(data: bytes) -> ImageFile.ImageFile:
         return decoder(BytesIO(data))
     except MemoryError:
         raise
+    except Image.DecompressionBombError as trouble:  # WebP's decoder compares for itself
+        raise _too_large("far too many") from trouble
     except Exception as trouble:  # as in open_picture
         raise _broken(trouble) from trouble
+
+
+def _too_large(pixels: str) -> NotAPicture:
+    return NotAPicture(
+        "too-many-pixels",
+        f"The picture has {pixels} pixels, and {MOST_PIXELS // 1_000_000} million are the most: send a smaller one.",
+    )
 
 
 def _broken(trouble: Exception) -> NotAPicture:
@@ -108,7 +115,3 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(ground, layer).convert("RGB")
     return picture.convert("RGB")
-
-
-def _turned(picture: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(picture)
