@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from brokerlab.pipeline import detector
-from brokerlab.pipeline.detector import MODEL, Detection, Detector, ModelError, match, overlap
+from brokerlab.pipeline.boxes import iou
+from brokerlab.pipeline.detector import MODEL, Detection, Detector, ModelError, match
 from brokerlab.pipeline.pictures import NotAPicture
 from brokerlab.pipeline.scenes import LABELS, Placed, compose, scene
 from PIL import Image
@@ -125,7 +126,7 @@ def test_one_object_is_found_once(eyes: Detector) -> None:
         confidences = [one.confidence for one in found]
         assert confidences == sorted(confidences, reverse=True)
         assert all(detector.CONFIDENT <= value <= 1 for value in confidences)
-        assert all(overlap(a, b) < 0.5 for n, a in enumerate(found) for b in found[:n])
+        assert all(iou(a, b) < 0.5 for n, a in enumerate(found) for b in found[:n])
 
 
 class BrokenSession:
@@ -243,8 +244,3 @@ def test_match_counts_hits_misses_and_extra_ones() -> None:
 def test_match_takes_the_object_that_overlaps_most() -> None:
     truth = [box("cat", 3), box("cat", 0)]
     assert match(truth, [box("cat", 0), box("cat", 3)]) == (2, 0, 0)
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    assert overlap(box("a", 0), box("b", 5)) == pytest.approx(1 / 3)
-    assert overlap(box("a", 0), box("b", 10)) == 0

