@@ -42,6 +42,9 @@ TRAIN_SEED = 1_000
 TEST_SEED = 2_000
 """Scenes of this seed are never trained on."""
 TEST_SCENES = 500
+LENGTHS = (12, 16, 20, 24, 32, 64, 128, 144, 160, 200)
+TILTS = (0, 30, 45, 60, 90, 180)
+"""Beyond what scenes hold, too, to say where the knowledge ends."""
 
 
 @dataclass(frozen=True)
@@ -377,12 +380,25 @@ def score(model: Path, size: int) -> dict[str, float]:
     }
 
 
+def recall_alone(model: Path, length: float, tilt: float) -> float:
+    """Return which part of the objects is found when each is alone in a 320-px scene, tilted either way."""
+    eyes = detector.Detector(model)
+    wanted = [
+        scenes.Placed(label, 80, 80, length, length, turn)
+        for label in scenes.LABELS
+        for turn in (-tilt, tilt)
+    ]
+    shown = [scenes.compose([one], 320, TEST_SEED + at) for at, one in enumerate(wanted)]
+    hits = [detector.match(one.objects, eyes.detect(one.picture))[0] for one in shown]
+    return round(sum(hits) / len(hits), 2)
+
+
 def card(model: Path, seed: int, steps: int, seconds: float) -> dict[str, Any]:
     """Return what detector.json says of a model: what it knows, whence it comes, how it scored."""
     return {
         "what": "An object detector (CenterNet style, stride 8, ONNX opset 13, weights in 16 bits) for the ML queue.",
         "knows": f"{CLASSES} objects as OpenMoji draws them, upright to about 30 degrees of tilt, about 24 to 128 px "
-        "long, in scenes that brokerlab.pipeline.scenes generates.",
+        "long (in a picture of up to 640 px, since larger ones are scaled down), in scenes that brokerlab.pipeline.scenes generates.",
         "does_not_know": "Photographs, other drawings of the same things, and anything else: it has seen none, and "
         "what it says about them means nothing. Test scenes show the same glyphs as the training scenes, in other "
         "places, sizes, tilts, tints and company.",
@@ -412,6 +428,12 @@ def card(model: Path, seed: int, steps: int, seconds: float) -> dict[str, Any]:
             "overlap": 0.5,
             "confidence_from": detector.CONFIDENT,
             **{f"{size} px": score(model, size) for size in BATCHES},
+            "recall_of_one_object_by_its_length": {
+                f"{length} px": recall_alone(model, length, 15) for length in LENGTHS
+            },
+            "recall_of_one_object_by_its_tilt": {
+                f"{tilt} degrees": recall_alone(model, 80, tilt) for tilt in TILTS
+            },
         },
     }
 

@@ -78,7 +78,7 @@ def test_the_card_tells_of_this_model(eyes: Detector) -> None:
 def test_it_knows_each_object(eyes: Detector, label: str) -> None:
     shown = [compose([Placed(label, 90, 80, 100, 100, 0)], 320, seed) for seed in range(8)]
     seen = [match(one.objects, eyes.detect(one.picture))[0] for one in shown]
-    assert sum(seen) >= 7
+    assert sum(seen) == len(shown)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_boxes_move_with_what_they_show(eyes: Detector) -> None:
         there = [moved(thing, (1, 1), 150, 61) for thing in truth.objects]
         hits += match(there, eyes.detect(saved(canvas)))[0]
         objects += len(there)
-    assert hits / objects >= 0.85
+    assert hits / objects >= 0.93
 
 
 def test_a_large_picture_is_scaled_down_and_its_boxes_up_again(eyes: Detector) -> None:
@@ -112,7 +112,7 @@ def test_a_large_picture_is_scaled_down_and_its_boxes_up_again(eyes: Detector) -
         there = [moved(thing, (1601 / 640, 2)) for thing in truth.objects]
         hits += match(there, eyes.detect(saved(large, "JPEG")))[0]
         objects += len(there)
-    assert hits / objects >= 0.8
+    assert hits / objects >= 0.93
 
 
 @pytest.mark.parametrize("extent", [(1, 1), (7, 300), (320, 320), (2000, 3), (1, 25_000_000)])

@@ -25,7 +25,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 MODEL = Path(__file__).with_name("detector.onnx")
-CONFIDENT = 0.4
+CONFIDENT = 0.3
 """The confidence from which an object counts as found."""
 LONGEST_SIDE = 640
 """Larger pictures are scaled down to this many px before the network sees them."""
