@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import psutil
 import pytest
 from kernel import Kernel
 from side import SideError
-from widgets import VIEWS, Seen, View, figures, measure_views
+from widgets import BUSY_SECONDS, VIEWS, Seen, View, figures, measure_views
 
 VIEW = View("Clock", "Clock(lab)")
+STILL = View("Clock", "Clock(lab)", still=True)
+BENCH = View("Clock", "Clock(lab)", change=lambda kernel: nullcontext())
 
 
 def seen(**changes: list[float]) -> Seen:
@@ -16,23 +20,41 @@ def seen(**changes: list[float]) -> Seen:
         "kernel": [2.0] * 10,
         "children": [0.0] * 10,
         "memory": [70.0] * 100,
-        "busy": [0.16] * 50,
+        "looks": [0.16] * 50,
+        "pictures": [0.18] * 50,
         "states": [4.0] * 10,
     }
     return Seen(**(whole | changes))
 
 
-def verdicts(one: Seen) -> dict[str, bool | None]:
-    return {f.name.removeprefix("Clock: "): f.holds for f in figures(VIEW, one)}
+def verdicts(one: Seen, view: View = VIEW) -> dict[str, bool | None]:
+    return {f.name.removeprefix("Clock: "): f.holds for f in figures(view, one)}
+
+
+EVERY = {
+    "CPU of the kernel": True,
+    "memory at the end": True,
+    "look to look, a cell computing": True,
+    "picture to picture, a cell computing": True,
+    "pictures sent": None,
+}
 
 
 def test_a_cheap_view_holds_every_bound():
-    assert verdicts(seen()) == {
-        "CPU of the kernel": True,
-        "memory at the end": True,
-        "look to look, a cell computing": True,
-        "pictures sent": None,
-    }
+    assert verdicts(seen()) == EVERY
+
+
+def test_a_view_at_rest_has_to_look_and_needs_no_pictures():
+    at_rest = seen(states=[0.0] * 10, pictures=[BUSY_SECONDS])
+    pictures = {"picture to picture, a cell computing", "pictures sent"}
+    assert verdicts(at_rest, STILL) == {name: EVERY[name] for name in EVERY.keys() - pictures}
+    assert verdicts(seen(looks=[0.21] * 50), STILL)["look to look, a cell computing"] is False
+    assert verdicts(at_rest)["picture to picture, a cell computing"] is False
+
+
+def test_a_view_that_is_made_to_change_is_judged_by_its_processor_time_meanwhile():
+    assert verdicts(seen(running=[4.9]), BENCH) == EVERY | {"CPU of the kernel, in a run": True}
+    assert verdicts(seen(running=[5.1]), BENCH)["CPU of the kernel, in a run"] is False
 
 
 @pytest.mark.parametrize(
@@ -40,7 +62,8 @@ def test_a_cheap_view_holds_every_bound():
     [
         ({"kernel": [5.1] * 10}, "CPU of the kernel"),
         ({"memory": [70.0 + n / 10 for n in range(100)]}, "memory at the end"),
-        ({"busy": [0.21] * 50}, "look to look, a cell computing"),
+        ({"looks": [0.21] * 50}, "look to look, a cell computing"),
+        ({"pictures": [0.21] * 50}, "picture to picture, a cell computing"),
     ],
 )
 def test_what_is_too_dear_is_missed(changes, missed):
