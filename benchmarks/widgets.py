@@ -25,7 +25,8 @@ WINDOW = 60.0
 """Seconds of one value of processor time; a tenth of the whole, if that is less than ten of them."""
 
 BUSY_SECONDS = 10.0
-RUN_SECONDS = 40.0
+CHANGE_SECONDS = 10.0
+RUN_SECONDS = 2 * (BUSY_SECONDS + CHANGE_SECONDS)
 
 REMEMBER_EVERY = 1.0
 LIVE_SECONDS = 30.0
@@ -103,8 +104,8 @@ class Seen:
     ----------
     kernel, children : list of float
         Shares of one core, in percent, a window each: of the kernel, and of the processes the view keeps.
-    running : list of float
-        The kernel's share while `View.change` holds, in one window; none without it.
+    changing : list of float
+        The kernel's share while it shows what changes, in one window.
     memory : list of float
         Resident memory of the kernel in MB, from begin to end.
     looks, pictures : list of float
@@ -115,7 +116,7 @@ class Seen:
 
     kernel: list[float] = field(default_factory=list)
     children: list[float] = field(default_factory=list)
-    running: list[float] = field(default_factory=list)
+    changing: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
     pictures: list[float] = field(default_factory=list)
@@ -162,15 +163,11 @@ def figures(view: View, seen: Seen) -> list[Figure]:
         Figure(f"{name}: look to look, a cell computing", "s", samples(seen.looks), bound=SLOWEST),
     ]
     if not view.still:
-        pictures = samples(seen.pictures)
-        rows.append(
-            Figure(f"{name}: picture to picture, a cell computing", "s", pictures, bound=SLOWEST)
-        )
-    if view.change is not None:
-        running = samples(seen.running)
-        rows.append(
-            Figure(f"{name}: CPU of the kernel, in a run", "%", running, bound=MOST_PERCENT)
-        )
+        pictures, changing = samples(seen.pictures), samples(seen.changing)
+        rows += [
+            Figure(f"{name}: picture to picture, a cell computing", "s", pictures, bound=SLOWEST),
+            Figure(f"{name}: CPU of the kernel, as it changes", "%", changing, bound=MOST_PERCENT),
+        ]
     # A view that is at rest sends nothing, and most keep no process: there is nothing to list then.
     listed = [("pictures sent", "/s", seen.states), ("CPU of its processes", "%", seen.children)]
     return rows + [
@@ -209,17 +206,16 @@ def _wait_until_live(view: View, kernel: Kernel) -> None:
 
 
 def _move(view: View, kernel: Kernel, seen: Seen) -> None:
-    """Measure the view beside a cell that computes, and beside none if it rests later."""
+    """Measure the view while it shows what changes, first beside a cell that computes."""
     with view.change(kernel) if view.change else nullcontext():
         looks, pictures = len(kernel.looks), len(kernel.states)
         kernel.run(BUSY.format(seconds=BUSY_SECONDS))
         seen.looks += _steps(kernel.looks[looks:])
         seen.pictures += _steps([at for at, _ in kernel.states[pictures:]])
-        if view.change:
-            work, began = kernel.seconds_of_work(), time.monotonic()
-            time.sleep(BUSY_SECONDS)
-            took = time.monotonic() - began
-            seen.running.append(100 * (kernel.seconds_of_work() - work) / took)
+        work, began = kernel.seconds_of_work(), time.monotonic()
+        time.sleep(CHANGE_SECONDS)
+        took = time.monotonic() - began
+        seen.changing.append(100 * (kernel.seconds_of_work() - work) / took)
 
 
 def _steps(times: Sequence[float]) -> list[float]:
