@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from brokerlab.pipeline.docspage import page
@@ -66,6 +67,14 @@ def create_app(store: Store, *, backlog_limit: int = BACKLOG_LIMIT) -> FastAPI:
             desk.metrics.refused.labels(reason=refusal.code).inc()
         return refusal.answer()
 
+    @app.exception_handler(RequestValidationError)
+    async def misunderstood(_: Request, trouble: RequestValidationError) -> JSONResponse:
+        first = trouble.errors()[0]
+        name = first["loc"][-1]
+        return Refused(
+            422, "parameter", f"The parameter {name} is not right: {first['msg']}."
+        ).answer()
+
     @app.exception_handler(StoreError)
     async def unwell(request: Request, trouble: StoreError) -> JSONResponse:
         return await refused(request, _unavailable(trouble))
@@ -90,7 +99,8 @@ def create_app(store: Store, *, backlog_limit: int = BACKLOG_LIMIT) -> FastAPI:
         idempotency_key: Annotated[
             str | None,
             Header(
-                description="The same key with the same picture is the same job, however often it comes."
+                alias="Idempotency-Key",
+                description="The same key with the same picture is the same job, however often it comes.",
             ),
         ] = None,
     ) -> JSONResponse:

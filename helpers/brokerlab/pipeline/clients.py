@@ -123,7 +123,7 @@ class Cluster:
             )
         except KafkaException as trouble:
             raise PipelineError(
-                f"The Kafka client does not take its settings: {trouble.args[0].str()}. Correct the client properties file."
+                f"The Kafka client does not take its settings ({plain(trouble.args[0])}): correct the client properties file."
             ) from None
 
 
@@ -198,10 +198,10 @@ def ensure_topics(cluster: Cluster, names: Names, patience: float = PATIENCE) ->
     while True:
         metadata = _metadata(admin, cluster, deadline)
         missing = [wanted for wanted in _wanted(names) if wanted.name not in metadata.topics]
-        if not missing:
+        if not missing and (_led(names, metadata) or time.monotonic() >= deadline):
             return _oddities(names, metadata)
-        refusal = _make(admin, missing, len(metadata.brokers), deadline)
-        if time.monotonic() >= deadline:
+        refusal = _make(admin, missing, len(metadata.brokers), deadline) if missing else ""
+        if missing and time.monotonic() >= deadline:
             raise TopicError(
                 f"The topics {', '.join(one.name for one in missing)} are missing and could not be made"
                 f" ({refusal}): let the cluster's owner make them."
@@ -261,6 +261,14 @@ def _metadata(admin: AdminClient, cluster: Cluster, deadline: float) -> Any:
                     f"No broker of {cluster.bootstrap_servers} answers ({trouble.args[0].name()}):"
                     " start the cluster, or correct the address."
                 ) from None
+
+
+def _led(names: Names, metadata: Any) -> bool:
+    return all(
+        partition.leader >= 0
+        for name in names.topics
+        for partition in metadata.topics[name].partitions.values()
+    )
 
 
 def _make(admin: AdminClient, missing: list[_Wanted], brokers: int, deadline: float) -> str:

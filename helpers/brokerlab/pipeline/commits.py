@@ -45,6 +45,16 @@ class Commits:
         wanted = set(self._ready) if places is None else set(places) & set(self._ready)
         return {place: self._ready.pop(place) for place in sorted(wanted)}
 
+    def first(self, place: Place) -> int | None:
+        """Return the offset of the first record that is not finished; None if all are."""
+        waiting = self._open.get(place)
+        return waiting[0] if waiting else None
+
+    def again(self, place: Place, offset: int) -> None:
+        """Note that a commit failed, so that it is handed out once more; one that came later stands for it."""
+        if place in self._open:
+            self._ready.setdefault(place, offset)
+
     def forget(self, places: Iterable[Place]) -> None:
         """Drop all of these partitions: they are somebody else's now."""
         for place in places:

@@ -14,22 +14,30 @@ from brokerlab.pipeline.pictures import NotAPicture, media_type
 
 TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 LONGEST_KEY = 255
+DISCARDED = 50_000_000
+"""A body of so many bytes at most may run out unread after its refusal: a sender whose line is cut may miss the answer."""
 RETRY_AFTER = 1
 """Seconds after which one who was sent away may come again."""
 
 
 class Refused(Exception):
-    """A request that is not granted: status, a short word for programs, and a sentence for people."""
+    """A request that is not granted: status, a short word for programs, and a sentence for people.
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    With `hang_up` the line is closed after the answer, whatever is still being sent.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, hang_up: bool = False) -> None:
         super().__init__(detail)
+        self.hang_up = hang_up
         self.status = status
         self.code = code
         self.detail = detail
 
     def answer(self) -> JSONResponse:
         """Return it as problem details (RFC 9457)."""
-        headers = {"Retry-After": str(RETRY_AFTER)} if self.status in (429, 503) else None
+        headers = {"Retry-After": str(RETRY_AFTER)} if self.status in (429, 503) else {}
+        if self.hang_up:
+            headers["Connection"] = "close"
         return JSONResponse(
             {"status": self.status, "code": self.code, "detail": self.detail},
             self.status,
@@ -90,22 +98,25 @@ def _key(request: Request) -> str | None:
 
 
 async def _body(request: Request) -> bytes:
-    too_large = Refused(
-        413, "too-large", f"A picture may have {MOST_BYTES:,} bytes at most: send a smaller one."
-    )
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
-        raise too_large
+    declared = int(request.headers.get("content-length", 0))
+    if declared > MOST_BYTES:
+        raise _too_large(declared > DISCARDED)
     body = bytearray()
     try:
         async for part in request.stream():
             body += part
             if len(body) > MOST_BYTES:
-                raise too_large
+                raise _too_large(True)
     except ClientDisconnect:
         raise Refused(
             400, "gone", "The sender went away before the whole picture had come."
         ) from None
     return bytes(body)
+
+
+def _too_large(hang_up: bool) -> Refused:
+    detail = f"A picture may have {MOST_BYTES:,} bytes at most: send a smaller one."
+    return Refused(413, "too-large", detail, hang_up)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -8,14 +8,17 @@ request's, so that it can be looked at and sent again; a result's value is JSON.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from brokerlab.pipeline.errors import PipelineError
+
 MOST_BYTES = 5_000_000
 """The largest picture, in bytes, that is taken."""
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 Found = dict[str, Any]
 """A `Detection` as plain data: only workers load the detector."""
@@ -26,6 +29,12 @@ class Names:
     """The names of topics and groups, all made from one prefix: two queues on one cluster do not meet."""
 
     prefix: str = "photo"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.prefix):
+            raise PipelineError(
+                f"{self.prefix!r} cannot begin the name of a topic: use letters, digits, dots, dashes and underscores."
+            )
 
     @property
     def requests(self) -> str:
@@ -156,7 +165,7 @@ class DeadLetter:
     reason
         The reason as a sentence for people.
     error
-        The class of the exception.
+        The class of the exception, or another name for what went wrong.
     came_from
         Topic, partition and offset of the request, as ``photo-requests[3]@17``.
     """

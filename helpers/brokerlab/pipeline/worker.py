@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from brokerlab.pipeline.clients import HOPELESS, Cluster, ensure_topics, plain
 from brokerlab.pipeline.commits import Commits, Place, places_of
+from brokerlab.pipeline.crashes import Suspects
 from brokerlab.pipeline.messages import Attempt, DeadLetter, Headers, Names, Result
 from brokerlab.pipeline.pictures import NotAPicture
 from brokerlab.pipeline.program import Patience, Say, say
@@ -37,6 +38,8 @@ HAND_OVER = 3.0
 """Seconds that partitions which are taken away wait for the picture at hand."""
 LAST_CONFIRMATIONS = 10.0
 """Seconds that a worker which is to end waits for confirmations."""
+COMMITTED = 5.0
+"""Seconds that the group's coordinator may take to tell what was committed."""
 ATTEMPTS = 3
 RETRY_AFTER = 5.0
 """Seconds; the same for each attempt, since the retries topic is read in order."""
@@ -148,16 +151,8 @@ class Worker:
         self.say("ready", part="worker", worker=self.name)
         patience = Patience(self.stop)
         while not self.stop.is_set():
-            member = {
-                "client.id": self.name,
-                "session.timeout.ms": int(SESSION_SECONDS * 1000),
-                "heartbeat.interval.ms": int(SESSION_SECONDS * 1000 / 3),
-            }
-            session = Session(
-                self, self.cluster.consumer(self.names.workers, member), self.cluster.producer()
-            )
             try:
-                session.run()
+                Session(self).run()
             except KafkaException as trouble:
                 # A new member begins at the last commit, so what was not confirmed is done again.
                 self.say("trouble", text=f"The cluster said: {plain(trouble.args[0])}.")
@@ -185,6 +180,16 @@ class Worker:
         event = {"event": "done", "id": task.id, "ms": milliseconds, "found": len(found)}
         return Answer(self.names.results, result.encoded(), task.attempt.headers(), event)
 
+    def crash(self, task: Task, deaths: int) -> Answer:
+        """Return what is to be published of a picture at which so many workers died."""
+        reason = f"{deaths} workers died while they looked at the picture: look at it before you send it again."
+        return self._dead(task, "crash", reason, "WorkerDied")
+
+    def not_taken(self, task: Task, error: KafkaError) -> Answer:
+        """Return what is to be published where the brokers refuse what should have been."""
+        reason = f"The brokers do not take the answer ({plain(error)}): raise max.message.bytes."
+        return self._dead(task, "not-taken", reason, error.name())
+
     def _failed(self, task: Task, trouble: Exception) -> Answer:
         kind, tried = type(trouble).__name__, task.attempt.number
         if tried >= self.attempts:
@@ -211,11 +216,20 @@ class Worker:
 class Session:
     """One membership: a consumer, a producer, and the thread that looks at pictures."""
 
-    def __init__(self, worker: Worker, consumer: Any, producer: Any) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._consumer = consumer
-        self._producer = producer
+        self._producer = worker.cluster.producer()
+        self._consumer = worker.cluster.consumer(
+            worker.names.workers,
+            {
+                "client.id": worker.name,
+                "session.timeout.ms": int(SESSION_SECONDS * 1000),
+                "heartbeat.interval.ms": int(SESSION_SECONDS * 1000 / 3),
+                "on_commit": self._was_committed,
+            },
+        )
         self._commits = Commits()
+        self._suspects = Suspects()
         self._committed = 0.0
         self._parked: dict[Place, deque[Task]] = {}
         self._paused = False
@@ -262,7 +276,7 @@ class Session:
         if self._lost is not None:
             raise KafkaException(self._lost)
         if time.monotonic() - self._committed >= COMMIT_EVERY:
-            self._commit(asynchronous=True)
+            self._commit()
 
     def _wait_for_room(self) -> bool:
         if len(self._commits) >= UNCONFIRMED:
@@ -284,23 +298,34 @@ class Session:
 
     def _take(self, task: Task) -> None:
         self._commits.take(task.place, task.offset)
-        if task.place in self._parked or task.attempt.not_before > time.time():
+        if task.place not in self._parked and self._due(task):
+            self._begin(task)
+        else:
             # It waits here, and those behind it in the topic.
             self._parked.setdefault(task.place, deque()).append(task)
             self._consumer.pause([TopicPartition(*task.place)])
-        else:
-            self._put(task)
+
+    def _due(self, task: Task) -> bool:
+        if self._suspects.singly(task.place) and self._commits.first(task.place) != task.offset:
+            return False
+        return task.attempt.not_before <= time.time()
 
     def _take_due(self) -> None:
         for place, tasks in list(self._parked.items()):
-            while tasks and tasks[0].attempt.not_before <= time.time():
-                self._put(tasks.popleft())
+            while tasks and self._due(tasks[0]):
+                self._begin(tasks.popleft())
             if not tasks:
                 del self._parked[place]
                 if not self._paused:
                     self._consumer.resume([TopicPartition(*place)])
 
-    def _put(self, task: Task) -> None:
+    def _begin(self, task: Task) -> None:
+        deaths = self._suspects.begin(task.place, task.offset)
+        if deaths is not None and deaths >= self._worker.attempts:
+            self._publish(task, self._worker.crash(task, deaths))
+            return
+        if deaths is not None:
+            self._mark(task.place, task.offset, str(deaths + 1))
         with self._changed:
             self._queue.append(task)
             self._changed.notify_all()
@@ -341,23 +366,45 @@ class Session:
         return heard
 
     def _refused(self, task: Task, answer: Answer, error: KafkaError) -> None:
-        if error.code() in HOPELESS and answer.value:
-            # A dead letter with a picture that is too large goes without it.
-            self._publish(task, replace(answer, value=b""))
-        else:
+        if error.code() not in HOPELESS or not answer.value:
             self._lost = error
+            return
+        letter = answer
+        if answer.topic != self._worker.names.dead_letters:
+            letter = self._worker.not_taken(task, error)
+        self._publish(task, replace(letter, value=b""))
 
-    def _commit(self, asynchronous: bool, places: list[Place] | None = None) -> None:
+    def _commit(self) -> None:
+        """Commit what is ready, without waiting; `_was_committed` hears of it."""
         self._committed = time.monotonic()
+        if ready := self._ready():
+            self._consumer.commit(offsets=ready, asynchronous=True)
+
+    def _commit_now(self, places: list[Place] | None = None) -> None:
+        """Commit what is ready, of these partitions or all, and wait; where it fails, it is done again by the next."""
+        if ready := self._ready(places):
+            with suppress(KafkaException):
+                self._consumer.commit(offsets=ready, asynchronous=False)
+
+    def _ready(self, places: list[Place] | None = None) -> list[TopicPartition]:
         ready = self._commits.ready(places)
-        if ready:
-            self._consumer.commit(
-                offsets=[TopicPartition(*place, offset) for place, offset in ready.items()],
-                asynchronous=asynchronous,
-            )
+        return [TopicPartition(*place, offset) for place, offset in ready.items()]
+
+    def _mark(self, place: Place, offset: int, metadata: str) -> None:
+        """Commit where the partition stands already, with a word beside it; only the word is new."""
+        mark = TopicPartition(*place, offset, metadata)
+        # Without a mark a death here is not counted, and nothing else is worse.
+        with suppress(KafkaException):
+            self._consumer.commit(offsets=[mark], asynchronous=False)
+
+    def _was_committed(self, error: KafkaError | None, partitions: list[Any]) -> None:
+        for one in partitions:
+            if error is not None or one.error is not None:
+                self._commits.again((one.topic, one.partition), one.offset)
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         consumer.incremental_assign(partitions)
+        self._suspects.assigned(consumer.committed(partitions, timeout=COMMITTED))
         if self._paused:
             consumer.pause(partitions)
         self._worker.say(
@@ -375,15 +422,23 @@ class Session:
                 lambda: self._at_hand is None or self._at_hand.place not in places, HAND_OVER
             )
         self._producer.flush(HAND_OVER)
-        # Where it is too late, the next owner does it again, which changes nothing.
-        with suppress(KafkaException):
-            self._commit(asynchronous=False, places=places)
+        self._commit_now(places)
+        self._leave(places)
+
+    def _leave(self, places: list[Place]) -> None:
+        for place in places:
+            marked = self._suspects.left(place)
+            if marked is not None and marked == self._commits.first(place):
+                # It was begun and dropped in good order, which is no death.
+                self._mark(place, marked, "")
         self._commits.forget(places)
 
     def _given_away(self, _: Any, partitions: list[Any]) -> None:
         """Drop partitions that others have already: nothing can be committed for them."""
         places = places_of(partitions)
         self._drop(places)
+        for place in places:
+            self._suspects.left(place)
         self._commits.forget(places)
 
     def _drop(self, places: list[Place]) -> None:
@@ -400,7 +455,6 @@ class Session:
             self._changed.notify_all()
         looking.join()
         self._producer.flush(LAST_CONFIRMATIONS)
-        with suppress(KafkaException):
-            self._commit(asynchronous=False)
+        self._commit_now()
         self._producer.purge()
         self._consumer.close()
