@@ -156,10 +156,11 @@ class Storm:
             worker.pause()
         time.sleep(BURST / PER_SECOND)
         victim = workers[number - 1]
-        done = len(victim.lines)
+        works = threading.Event()
+        victim.subscribe(lambda line: works.set())
         for worker in workers:
             worker.resume()
-        until(lambda: len(victim.lines) > done, 30)
+        assert works.wait(30), f"{victim!r} does nothing"
         self._crash(f"worker-{number}")
 
     def _broker(self, number: int) -> None:

@@ -98,7 +98,9 @@ class Cluster:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "cooperative-sticky",
+                # Cooperative-sticky counts partitions and not topics: of two workers one may get every request,
+                # and the other every retry. This one deals each topic out evenly.
+                "partition.assignment.strategy": "roundrobin",
                 "queued.min.messages": 50,
                 "queued.max.messages.kbytes": 4096,
                 "fetch.message.max.bytes": 1_048_576,
@@ -217,7 +219,8 @@ def check_settings(cluster: Cluster, names: Names, patience: float = PATIENCE) -
     UnreachableError
         They were not told within `patience` seconds.
     """
-    asked = cluster.admin().describe_configs(
+    admin = cluster.admin()
+    asked = admin.describe_configs(
         [ConfigResource(ResourceType.TOPIC, name) for name in names.topics],
         request_timeout=patience,
     )

@@ -27,6 +27,8 @@ LOOK_EVERY = 0.005
 """Seconds between two looks for new rows."""
 MARK_EVERY = 0.05
 """Seconds between two writes of what was confirmed: the API writes to the same file."""
+ASK_AGAIN = 5.0
+"""Seconds without an answer from any broker after which the relay says so, and goes on asking."""
 LAST_CONFIRMATIONS = 5.0
 """Seconds that a relay which is to end waits for confirmations."""
 _AT_ONCE = 100
@@ -81,7 +83,7 @@ class Relay:
         with lock:
             while not self._stop.is_set():
                 try:
-                    for oddity in ensure_topics(self._cluster, self._names):
+                    for oddity in ensure_topics(self._cluster, self._names, ASK_AGAIN):
                         self._say("warning", text=oddity)
                     self._say("ready", part="relay")
                     self._publish()

@@ -337,7 +337,7 @@ class Session:
                 self._at_hand = None
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._queue or self._closing)
-                if self._closing:
+                if self._closing or self._worker.stop.is_set():
                     return
                 task = self._at_hand = self._queue.popleft()
                 self._changed.notify_all()
@@ -403,7 +403,7 @@ class Session:
                 self._commits.again((one.topic, one.partition), one.offset)
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
-        consumer.incremental_assign(partitions)
+        consumer.assign(partitions)
         self._suspects.assigned(consumer.committed(partitions, timeout=COMMITTED))
         if self._paused:
             consumer.pause(partitions)
