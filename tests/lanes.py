@@ -1,7 +1,7 @@
 """The whole suite in two lanes side by side, since most tests wait for the cluster and not for the processor.
 
 The second lane has a network of its own: neither can take the other's ports, and those of the article are
-free in both. That needs root and Linux's network namespaces; elsewhere the suite runs in one lane.
+free in both. That needs root, and Linux's network namespaces.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs every test that this machine can run, and ends with what it left out and why.
 
-    python tests/run.py [--leave-out MARK] [pytest's arguments]
+    python tests/run.py [--lanes] [--leave-out MARK] [pytest's arguments]
 
-Without pytest's arguments the suite runs in two lanes where the machine can (see lanes.py).
+With --lanes the whole suite runs in two lanes side by side (see lanes.py), which takes two quiet processors.
 With CI=true a mark that the machine cannot run fails the run, unless --leave-out names it.
 """
 
@@ -26,9 +26,15 @@ ON_REQUEST = "--leave-out was given"
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], add_help=False)
     parser.add_argument("--leave-out", action="append", default=[], metavar="MARK")
+    parser.add_argument("--lanes", action="store_true")
     asked, arguments = parser.parse_known_args(argv)
     os.chdir(ROOT)
-    if not arguments and lanes.possible():
+    if asked.lanes:
+        if arguments or not lanes.possible():
+            print(
+                "--lanes runs the whole suite, as root, on Linux with two processors and network namespaces."
+            )
+            return int(pytest.ExitCode.USAGE_ERROR)
         return lanes.run([word for mark in asked.leave_out for word in ("--leave-out", mark)])
     gaps = missing() | dict.fromkeys(asked.leave_out, ON_REQUEST)
     runner = Runner(gaps)

@@ -78,6 +78,11 @@ def test_arguments_reach_pytest(run):
     assert done.returncode == 0 and "1 passed" in done.stdout and "rains" not in done.stdout
 
 
+def test_lanes_are_for_the_whole_suite_alone(run):
+    done = run(MARKED, "--lanes")
+    assert done.returncode == 4 and "--lanes runs the whole suite" in done.stdout
+
+
 def test_the_two_lanes_are_the_whole_suite_and_share_nothing():
     import lanes
 
