@@ -114,6 +114,9 @@ class Storm:
         part = name.partition("-")[0]
         module = self.module if part in ("api", "worker") else "brokerlab.pipeline"
         arguments: tuple[object, ...] = ("--port", 0) if part == "api" else ()
+        if part == "api" and not self.careful:
+            arguments += ("--bootstrap-servers", self.queue.cluster.bootstrap_servers)
+            arguments += ("--prefix", self.queue.names.prefix)
         started = self.queue.start(part, *arguments, module=module)
         self.parts[name] = started
         if part == "api":

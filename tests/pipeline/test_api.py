@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -293,6 +294,16 @@ def test_the_pages_about_the_api_need_no_network(api: httpx.Client) -> None:
     assert {"202", "413", "415", "422", "429", "503"} <= set(
         document["paths"]["/images"]["post"]["responses"]
     )
+
+
+def test_answers_are_sent_at_once(api: httpx.Client) -> None:
+    def seconds() -> float:
+        begun = time.monotonic()
+        api.get("/images/unknown")
+        return time.monotonic() - begun
+
+    # An answer in two pieces costs a delayed ACK of 40 ms, each time, where the socket waits to fill a segment.
+    assert min(seconds() for _ in range(50)) < 0.03
 
 
 def test_an_application_can_be_made_and_served_twice(store: Store, jpeg: bytes) -> None:

@@ -50,7 +50,7 @@ class Reader(fakes.Consumer):
     store: Store
     held: list[int]
 
-    def subscribe(self, topics: list[str], on_assign: Any) -> None:  # type: ignore[override]
+    def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any) -> None:  # type: ignore[override]
         on_assign(self, [])
 
     def consume(self, most: int, timeout: float) -> list[fakes.Message]:

@@ -21,7 +21,9 @@ from brokerlab.pipeline.errors import PipelineError, TopicError, UnreachableErro
 from brokerlab.pipeline.messages import MOST_BYTES, Names
 
 PARTITIONS = 6
-"""Requests are spread over six partitions: 2, 3 and 6 workers share them evenly, and a seventh would idle."""
+"""Requests are spread over six partitions: 2, 3 and 6 workers share them evenly, and a seventh would idle.
+
+What comes back has one partition: one database takes it, and its batches stay whole."""
 COPIES = 3
 PATIENCE = 15.0
 _ROOM = 250_000
@@ -177,8 +179,8 @@ def _wanted(names: Names) -> tuple[_Wanted, ...]:
     return (
         _Wanted(names.requests, PARTITIONS, pictures),
         _Wanted(names.retries, PARTITIONS, pictures),
-        _Wanted(names.results, PARTITIONS, {}),
-        _Wanted(names.dead_letters, PARTITIONS, pictures),
+        _Wanted(names.results, 1, {}),
+        _Wanted(names.dead_letters, 1, pictures),
     )
 
 

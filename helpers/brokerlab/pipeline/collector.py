@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -21,6 +22,8 @@ from brokerlab.pipeline.store import Outcome, Store, Stray
 AT_ONCE = 500
 STORE_EVERY = 0.03
 """Seconds between two transactions, when there is that much to store: each is a write to the disk."""
+COMMIT_EVERY = 0.5
+"""Seconds between two commits: each is a write to the disks of three brokers."""
 
 
 class Collector:
@@ -49,6 +52,7 @@ class Collector:
         self._stop = stop or threading.Event()
         self._say = say
         self._patience = Patience(self._stop)
+        self._ends: dict[tuple[str, int], int] = {}
 
     def run(self) -> None:
         """Store until told to stop.
@@ -66,7 +70,9 @@ class Collector:
             consumer = self._cluster.consumer(self._names.collectors, {"session.timeout.ms": 6000})
             try:
                 consumer.subscribe(
-                    [self._names.results, self._names.dead_letters], on_assign=self._assigned
+                    [self._names.results, self._names.dead_letters],
+                    on_assign=self._assigned,
+                    on_revoke=self._commit_now,
                 )
                 self._collect(consumer)
             except (StoreError, KafkaException) as trouble:
@@ -81,26 +87,38 @@ class Collector:
         self._say("ready", part="collector", partitions=len(partitions))
 
     def _collect(self, consumer: Any) -> None:
-        stored = 0.0
-        while not self._stop.is_set():
-            message = consumer.poll(0.2)
-            if message is None:
-                continue
-            # Under load many records share a transaction; a lone one does not wait.
-            self._stop.wait(stored + STORE_EVERY - time.monotonic())
-            records = [message, *consumer.consume(AT_ONCE - 1, 0)]
-            self._keep(consumer, records)
-            stored = time.monotonic()
+        stored = committed = 0.0
+        try:
+            while not self._stop.is_set():
+                message = consumer.poll(0.2)
+                if message is not None:
+                    # Under load many records share a transaction; a lone one does not wait.
+                    self._stop.wait(stored + STORE_EVERY - time.monotonic())
+                    self._keep([message, *consumer.consume(AT_ONCE - 1, 0)])
+                    stored = time.monotonic()
+                if self._ends and time.monotonic() - committed >= COMMIT_EVERY:
+                    consumer.commit(offsets=self._stored(), asynchronous=True)
+                    committed = time.monotonic()
+        finally:
+            self._commit_now(consumer)
 
-    def _keep(self, consumer: Any, records: list[Any]) -> None:
+    def _commit_now(self, consumer: Any, *_: Any) -> None:
+        if ends := self._stored():
+            # Where it fails, the records come again, and change nothing.
+            with suppress(KafkaException):
+                consumer.commit(offsets=ends, asynchronous=False)
+
+    def _stored(self) -> list[TopicPartition]:
+        """Hand out, once, up to where each partition is in the database."""
+        ends, self._ends = self._ends, {}
+        return [TopicPartition(*place, end) for place, end in ends.items()]
+
+    def _keep(self, records: list[Any]) -> None:
         for one in records:
             if one.error() is not None:
                 raise KafkaException(one.error())
         recorded = self._store.record([outcome_of(one, self._names) for one in records])
-        ends = {(one.topic(), one.partition()): one.offset() + 1 for one in records}
-        consumer.commit(
-            offsets=[TopicPartition(*place, end) for place, end in ends.items()], asynchronous=True
-        )
+        self._ends |= {(one.topic(), one.partition()): one.offset() + 1 for one in records}
         self._patience.restore()
         self._say(
             "stored",

@@ -77,7 +77,9 @@ def serve(app: Any, port: int = 0, host: str = HOST) -> Server:
 def _bound(host: str, port: int) -> socket.socket:
     if not 0 <= port < 65536:
         raise PipelineError(f"{port} is no port: give one from 1 to 65535, or 0 for any.")
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Only where the protocol is named does asyncio send at once; else each answer waits 40 ms for the last one's ACK.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
