@@ -7,17 +7,17 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
-from brokerlab.runtimes import RunningNode
+from brokerlab.runtimes import HEAPS, RunningNode
 from brokerlab.tools import LOG4J, MAIN_CLASSES
 from brokerlab.topology import NodeSpec
 
 FREEZE_LIMIT = 1.0
-HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
 
 
 class LocalNode:
@@ -27,10 +27,13 @@ class LocalNode:
         self._process = process
         identity = Identity.of(process.pid)
         # A process that died at once has no birth to read any more; it is simply not alive.
-        self.identity = identity or Identity(process.pid, "gone")
+        self._identity = identity or Identity(process.pid, "gone")
 
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    def describe(self) -> dict[str, Any]:
+        return self._identity.to_dict() | {"container": None}
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -62,9 +65,13 @@ class LocalRuntime:
     """Starts ZooKeeper and brokers as Java processes, straight from the jars."""
 
     name = "local"
+    apart = False
 
     def __init__(self, distribution: Distribution) -> None:
         self._distribution = distribution
+
+    def describe(self) -> dict[str, Any]:
+        return {}
 
     def start(self, node: NodeSpec, folder: Path) -> RunningNode:
         for name in ("data", "tmp"):
@@ -85,3 +92,6 @@ class LocalRuntime:
         with (folder / "node.log").open("ab") as log:
             process = spawn_tied(argv, cwd=folder, env=java_environment(), stdout=log)
         return LocalNode(process)
+
+    def clear(self) -> None:
+        """Do nothing: a process leaves nothing but its folder."""
