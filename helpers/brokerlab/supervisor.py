@@ -597,7 +597,9 @@ class Supervisor:
         nodes = list(self.nodes.values())
         zookeeper_up = any(n.spec.role == "zookeeper" and n.up for n in nodes)
         brokers = [n for n in nodes if n.spec.role == "broker"]
-        patience = LAB_STOP_SECONDS if zookeeper_up else 0
+        patience = 0.0
+        if zookeeper_up and self._runtime:
+            patience = LAB_STOP_SECONDS - self._runtime.clear_seconds
         await self._end_all(brokers, patience)
         await self._end_all([n for n in nodes if n.spec.role == "zookeeper"], 1)
         if self._runtime:

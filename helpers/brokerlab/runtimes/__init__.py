@@ -44,10 +44,13 @@ class Runtime(Protocol):
     name : str
     apart : bool
         Whether each node has addresses of its own (see `topology.broker`).
+    clear_seconds : float
+        How long `clear` may take.
     """
 
     name: str
     apart: bool
+    clear_seconds: float
 
     def describe(self) -> dict[str, Any]:
         """Return what the lab's state tells of it, beside its name."""

@@ -13,6 +13,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,12 @@ class ContainerNode:
     def resume(self) -> None:
         with daemon.told(REPAIR):
             self._container.reload()
-            if self._container.status == "paused":
-                self._container.unpause()
+            paused = self._container.status == "paused"
+        if paused:
+            self._do("unpause")
+        else:
+            # Somebody may have stopped the process itself.
+            self._do("kill", signal="SIGCONT")
 
     def _do(self, verb: str, **arguments: Any) -> None:
         with daemon.told(REPAIR):
@@ -145,6 +150,7 @@ class ContainerRuntime:
 
     name = "containers"
     apart = True
+    clear_seconds = 1.5
 
     def __init__(self, folder: LabFolder, image: Image) -> None:
         self._lab = folder
@@ -237,7 +243,11 @@ class ContainerRuntime:
             return self._network
 
     def _labels(self) -> dict[str, str]:
-        return {LABEL: self._mark, "brokerlab.lab": self._lab.name}
+        return {
+            LABEL: self._mark,
+            "brokerlab.lab": self._lab.name,
+            "brokerlab.home": str(self._lab.home),
+        }
 
     def _check_published(self, container: Any, port: int) -> None:
         """Make sure that the node can be reached on this machine's loopback address, and nowhere else."""
@@ -255,7 +265,10 @@ class ContainerRuntime:
             )
 
     def clear(self) -> None:
-        sweep(self._lab)
+        if self._network is not None:
+            # By the mark in memory: the lab's folder may have been deleted, with the one that was written.
+            _remove(self._mark)
+            self._lab.containers_mark.unlink(missing_ok=True)
         self._containers.clear()
         self._network = None
 
@@ -272,15 +285,22 @@ def sweep(folder: LabFolder) -> None:
         mark = folder.containers_mark.read_text("ascii")
     except FileNotFoundError:
         return
+    _remove(mark)
+    folder.containers_mark.unlink(missing_ok=True)
+
+
+def _remove(mark: str) -> None:
+    """Remove every container with this mark, then the network with it."""
     wanted = {"label": f"{LABEL}={mark}"}
+
+    def remove(container: Any) -> None:
+        with contextlib.suppress(NotFound):
+            container.remove(force=True, v=True)
+
     daemon.check()
-    with daemon.told():
-        docker = daemon.client()
-        for container in docker.containers.list(all=True, filters=wanted, ignore_removed=True):
-            with contextlib.suppress(NotFound):
-                container.remove(force=True, v=True)
+    with daemon.told(), contextlib.closing(daemon.client()) as docker, ThreadPoolExecutor() as many:
+        found = docker.containers.list(all=True, filters=wanted, ignore_removed=True)
+        list(many.map(remove, found))
         for network in docker.networks.list(filters=wanted):
             with contextlib.suppress(NotFound):
                 network.remove()
-        docker.close()
-    folder.containers_mark.unlink(missing_ok=True)

@@ -66,6 +66,7 @@ class LocalRuntime:
 
     name = "local"
     apart = False
+    clear_seconds = 0.0
 
     def __init__(self, distribution: Distribution) -> None:
         self._distribution = distribution
