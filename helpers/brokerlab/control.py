@@ -110,6 +110,7 @@ def stop(folder: LabFolder) -> None:
             raise
         with folder.lock("supervisor", STOPPING_SECONDS, "starting this lab"):
             choice.sweep(folder)
+            folder.clear()
     _wait_until_stopped(folder)
 
 

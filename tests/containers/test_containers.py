@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -181,7 +182,7 @@ def test_auto_takes_containers_where_the_image_is_and_says_so(
     assert progress.steps[0].text == lab.status()["why"] == why
     with pytest.raises(brokerlab.BrokerLabError, match="already runs with runtime 'containers'"):
         brokerlab.start(runtime="local", progress=Progress())
-    assert brokerlab.start(progress=Progress()).cluster_id == lab.cluster_id
+    assert brokerlab.start(brokers=1, progress=Progress()).cluster_id == lab.cluster_id
     lab.stop()
 
 
@@ -194,15 +195,18 @@ def test_the_image_is_that_of_the_locked_jars() -> None:
 @on_containers
 @pytest.mark.timeout(240)
 def test_a_daemon_that_dies_under_a_lab(home: Path, tmp_path: Path) -> None:
-    """On a daemon and in a network of its own, since others may use the one that runs."""
+    """On a daemon of its own, since others may use the one that runs, and with all that it leaves contained."""
     script = Path(__file__).with_name("daemon_dies.py")
-    isolated = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    isolated = ["unshare", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
+    # The shell stays, and as the first process it buries what a killed daemon leaves.
+    isolated += ["sh", "-c", 'ip link set lo up; "$@"; exit $?', "sh"]
     done = subprocess.run(
         [*isolated, sys.executable, str(script), str(tmp_path), os.environ["BROKERLAB_IMAGE"]],
         capture_output=True,
         text=True,
         timeout=220,
     )
+    shutil.rmtree(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     measured = json.loads(done.stdout.splitlines()[-1])
     print(measured)

@@ -152,8 +152,8 @@ def test_where_there_is_no_docker_nothing_of_it_is_loaded(
     home: Path, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("BROKERLAB_CACHE", str(settings.read().cache))
+    monkeypatch.setenv("HOME", str(home))
     without = (
         f"from brokerlab.runtimes import daemon\ndaemon.SOCKET = 'unix:///nowhere'\n{LOCAL_START}"
     )
