@@ -82,6 +82,10 @@ def build() -> str:
         A step failed; the text is what it said.
     """
     if not _has(name()):
+        if shutil.which("debootstrap") is None:
+            raise RuntimeError(
+                f"Docker has no image {settings.read().image} and cannot pull it, and there is no debootstrap to build a stand-in with: install it."
+            )
         with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
             root = Path(scratch) / "root"
             _run("debootstrap", "--variant=minbase", SUITE, str(root), _mirror())

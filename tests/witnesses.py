@@ -213,7 +213,8 @@ def is_frozen(pid: int) -> bool:
     """Whether the system gives a process no processor: it is stopped, or its control group is frozen."""
     if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
         return True
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+    groups = Path(f"/proc/{pid}/cgroup")
+    for line in groups.read_text().splitlines() if groups.exists() else ():
         _, controllers, path = line.split(":", 2)
         below = path.lstrip("/")
         if controllers == "freezer":

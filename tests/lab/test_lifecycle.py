@@ -31,7 +31,7 @@ ATTACH_SECONDS = 1.0
 STOP_SECONDS = 5.0
 GONE_SECONDS = LINGER + 15.0
 SUPERVISOR_GONE_SECONDS = 2.0
-ROUNDS = {"local": 20, "containers": 5}
+ROUNDS = {"local": 20, "containers": 3}
 
 START = """
 import json, time
