@@ -219,7 +219,7 @@ def is_frozen(pid: int) -> bool:
         below = path.lstrip("/")
         if controllers == "freezer":
             state = Path("/sys/fs/cgroup/freezer", below, "freezer.state")
-            return state.read_text().strip() == "FROZEN"
+            return state.exists() and state.read_text().strip() == "FROZEN"
         events = Path("/sys/fs/cgroup", below, "cgroup.events")
         if not controllers and events.exists() and "frozen 1" in events.read_text():
             return True

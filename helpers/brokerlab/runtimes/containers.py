@@ -224,7 +224,13 @@ class ContainerRuntime:
         wanted.ports[f"{node.port}/tcp"] = (topology.HOST, node.port)  # type: ignore[assignment]
         with _config(node) as config:
             # A folder at once: each copy costs a tenth of a second.
-            wanted.with_copy_into_container(config, str(CONFIG.parent)).start()
+            wanted.with_copy_into_container(config, str(CONFIG.parent))
+            try:
+                wanted.start()
+            except BaseException:
+                # Its name must be free for the next attempt.
+                wanted.stop()
+                raise
         container = wanted.get_wrapped_container()
         self._containers[node.name] = container
         container.reload()
@@ -236,7 +242,7 @@ class ContainerRuntime:
                 self._lab.containers_mark.write_text(self._mark, "ascii")
                 network = Network(
                     docker_client_kw={"timeout": daemon.WORK_SECONDS},
-                    docker_network_kw={"labels": self._labels(), "check_duplicate": True},
+                    docker_network_kw={"labels": self._labels()},
                 )
                 network.name = f"brokerlab-{self._lab.name}-{self._mark}"
                 self._network = network.create()
@@ -255,14 +261,17 @@ class ContainerRuntime:
         addresses = [
             (b["HostIp"], b["HostPort"]) for bound in published.values() for b in bound or ()
         ]
-        if container.status == "exited":
+        if addresses == [(topology.HOST, str(port))] and not topology.port_is_free(port):
             return
-        if addresses != [(topology.HOST, str(port))] or topology.port_is_free(port):
-            container.remove(force=True, v=True)
-            raise DockerError(
-                f"Docker has published {addresses or 'no port'} where {topology.HOST}:{port} of this machine was asked for, and the container was removed: "
-                f"use a daemon of this machine, {daemon.LOCALLY}."
-            )
+        container.reload()
+        if container.status == "exited":
+            # It died at once, and its ports went with it; its log says why.
+            return
+        container.remove(force=True, v=True)
+        raise DockerError(
+            f"Docker has published {addresses or 'no port'} where {topology.HOST}:{port} of this machine was asked for, and the container was removed: "
+            f"use a daemon of this machine, {daemon.LOCALLY}."
+        )
 
     def clear(self) -> None:
         if self._network is not None:
