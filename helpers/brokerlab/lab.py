@@ -193,6 +193,11 @@ class LabNode:
         """The text of the properties file that the process reads."""
         return self.properties_file.read_text(encoding="ascii")
 
+    @property
+    def data(self) -> Path:
+        """The folder of its data, to be read only; that of a container is copied to this machine each time."""
+        return Path(control.ask(self._lab.folder, self._lab.progress(), "data", name=self.name))
+
     def log(self, lines: int = 20, containing: str = "") -> str:
         """Return the last `lines` lines of the node's log that hold the text `containing`."""
         text = (self._lab.folder.node(self.name) / "node.log").read_text("utf-8", "replace")

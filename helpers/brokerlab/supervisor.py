@@ -226,6 +226,7 @@ class Supervisor:
             "up": self._up,
             "node": self._node,
             "add_broker": self._add_broker,
+            "data": self._data,
         }
         async with self._changing:
             self._change = asyncio.current_task()
@@ -486,9 +487,7 @@ class Supervisor:
 
     async def _node(self, steps: Steps, name: str, verb: str) -> dict[str, Any]:
         """Do one thing to one node; the answer has the seconds it took."""
-        node = self.nodes.get(name)
-        if node is None:
-            raise NoLabError(f"The lab has no node {name!r}: it has {', '.join(self.nodes)}.")
+        node = self._named(name)
         allowed = {
             "stop": ("running", "paused"),
             "kill": ("running", "paused"),
@@ -505,6 +504,18 @@ class Supervisor:
         await getattr(self, f"_{verb}_node")(steps, node)
         self._write_state()
         return {"seconds": time.monotonic() - begun, "state": node.state}
+
+    def _named(self, name: str) -> Node:
+        node = self.nodes.get(name)
+        if node is None:
+            raise NoLabError(f"The lab has no node {name!r}: it has {', '.join(self.nodes)}.")
+        return node
+
+    async def _data(self, steps: Steps, name: str) -> str:
+        """Return the path of a folder with a node's data."""
+        assert self._runtime is not None
+        spec = self._named(name).spec
+        return str(await asyncio.to_thread(self._runtime.data, spec, self.folder.node(name)))
 
     async def _start_node(self, steps: Steps, node: Node) -> None:
         assert self._ports is not None

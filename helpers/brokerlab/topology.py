@@ -27,6 +27,9 @@ BLOCKS = range(19_000, 29_984, 16)
 # Among the nodes of a lab whose nodes have addresses of their own; no port of a lab on this machine.
 INTERNAL_PORT = 9192
 
+# Relative to the folder that a node runs in.
+DATA = "data"
+
 ZOOKEEPER_SESSION_SECONDS = 3.0
 
 
@@ -283,7 +286,7 @@ def zookeeper(port: int, overrides: Mapping[str, str], apart: bool = False) -> N
     lines = {
         "clientPort": str(port),
         "clientPortAddress": EVERYWHERE if apart else HOST,
-        "dataDir": "data",
+        "dataDir": DATA,
         **{setting.key: setting.lab for setting in ZOOKEEPER_SETTINGS},
     }
     return NodeSpec(
@@ -312,7 +315,7 @@ def broker(
         "broker.id": str(number),
         **(_listeners_apart(name, port) if apart else _listeners(port)),
         "zookeeper.connect": f"{'zookeeper' if apart else HOST}:{zookeeper_port}",
-        "log.dirs": "data",
+        "log.dirs": DATA,
         **{setting.key: setting.lab for setting in broker_settings(brokers)},
     }
     return NodeSpec(name, "broker", number, port, render(_override(lines, overrides, "broker")))

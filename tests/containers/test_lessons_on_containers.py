@@ -16,7 +16,7 @@ SOLUTIONS = Path(__file__).resolve().parents[2] / "notebooks" / "solutions"
 @pytest.mark.cluster
 @on_containers
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize("lesson", ["03", "04", "05", "07"])
+@pytest.mark.parametrize("lesson", ["03", "04", "05", "06", "07"])
 def test_a_lesson_on_containers(lesson, home, run_notebook, nothing_left, capsys):
     (notebook,) = SOLUTIONS.glob(f"{lesson}_*.ipynb")
     begun = datetime.now(UTC)

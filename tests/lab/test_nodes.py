@@ -329,6 +329,17 @@ def test_a_broker_that_is_back_stays_back(nodes: Lab, early: float) -> None:
         assert 2 in (probes.registered_brokers(nodes.zookeeper_port) or ())
 
 
+def test_the_data_of_a_broker_can_be_read_here(nodes: Lab) -> None:
+    create_topic(nodes.bootstrap_servers, "as-files", [[1, 2]])
+    produce(nodes.bootstrap_servers, "as-files", ["hello"], acks="all")
+    held = []
+    for broker in nodes.brokers.values():
+        held += [log.read_bytes() for log in (broker.data / "as-files-0").glob("*.log")]
+    assert len(held) == 2 and held[0] == held[1] and b"hello" in held[0]
+    with pytest.raises(BrokerLabError, match="no node 'broker-9'"):
+        control.ask(nodes.folder, Progress(), "data", name="broker-9")
+
+
 def test_what_the_lab_shows_of_itself(nodes: Lab) -> None:
     text, page = repr(nodes), nodes._repr_html_()
     assert text == "<Lab 'main': ZooKeeper and 3 brokers, usable>"

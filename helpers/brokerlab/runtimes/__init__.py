@@ -61,5 +61,8 @@ class Runtime(Protocol):
         The call returns when the node exists, not when it is usable.
         """
 
+    def data(self, node: NodeSpec, folder: Path) -> Path:
+        """Return a folder of this machine with the data of a node that was started: its own, or a copy made now."""
+
     def clear(self) -> None:
         """Remove what nodes that have ended leave outside their folders, and forget them."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import shutil
+import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -272,6 +274,16 @@ class ContainerRuntime:
             f"Docker has published {addresses or 'no port'} where {topology.HOST}:{port} of this machine was asked for, and the container was removed: "
             f"use a daemon of this machine, {daemon.LOCALLY}."
         )
+
+    def data(self, node: NodeSpec, folder: Path) -> Path:
+        with daemon.told(REPAIR), tempfile.TemporaryFile() as copied:
+            stream, _ = self._containers[node.name].get_archive(f"{PLACE}/{topology.DATA}")
+            copied.writelines(stream)
+            copied.seek(0)
+            shutil.rmtree(folder / topology.DATA, ignore_errors=True)
+            with tarfile.open(fileobj=copied) as archive:
+                archive.extractall(folder, filter="data")
+        return folder / topology.DATA
 
     def clear(self) -> None:
         if self._network is not None:

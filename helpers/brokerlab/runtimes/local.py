@@ -15,7 +15,7 @@ from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
 from brokerlab.runtimes import HEAPS, RunningNode
 from brokerlab.tools import LOG4J, MAIN_CLASSES
-from brokerlab.topology import NodeSpec
+from brokerlab.topology import DATA, NodeSpec
 
 FREEZE_LIMIT = 1.0
 
@@ -75,7 +75,7 @@ class LocalRuntime:
         return {}
 
     def start(self, node: NodeSpec, folder: Path) -> RunningNode:
-        for name in ("data", "tmp"):
+        for name in (DATA, "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
         heap, initial = HEAPS[node.role]
@@ -93,6 +93,9 @@ class LocalRuntime:
         with (folder / "node.log").open("ab") as log:
             process = spawn_tied(argv, cwd=folder, env=java_environment(), stdout=log)
         return LocalNode(process)
+
+    def data(self, node: NodeSpec, folder: Path) -> Path:
+        return folder / DATA
 
     def clear(self) -> None:
         """Do nothing: a process leaves nothing but its folder."""
