@@ -65,7 +65,7 @@ endef
 $(VENV)/ready: requirements.lock pyproject.toml helpers/jupyterlab/overrides.json
 	$(need_python)
 	@test -x $(BIN)/pip || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
-	@echo "Installing the locked packages: the first time about 95 MB to fetch, 400 MB on disk."
+	@echo "Installing the locked packages: the first time about 175 MB to fetch, 600 MB on disk."
 	@$(BIN)/pip install --progress-bar off --disable-pip-version-check --require-hashes -r requirements.lock \
 	    | awk -v all=$$(grep -c == requirements.lock) '$(pip_progress)'
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -25,11 +25,14 @@ WINDOW = 60.0
 """Seconds of one value of processor time; a tenth of the whole, if that is less than ten of them."""
 
 BUSY_SECONDS = 10.0
+CHANGE_SECONDS = 10.0
+RUN_SECONDS = 2 * (BUSY_SECONDS + CHANGE_SECONDS)
+
 REMEMBER_EVERY = 1.0
 LIVE_SECONDS = 30.0
 
 MOST_PERCENT = 5.0
-SLOWEST_LOOK = 0.2
+SLOWEST = 0.2
 MOST_GROWTH = 1.03
 
 SETUP = """
@@ -47,6 +50,17 @@ while time.monotonic() < end:
 """
 
 
+@contextmanager
+def a_run(kernel: Kernel) -> Iterator[None]:
+    """Let a load bench run: callers come for as long as the context is open."""
+    kernel.run("view.start()\nview.wait_until(lambda run: run.calls, 60, 'the first caller')")
+    yield
+    kernel.run(
+        "assert view.look().phase == 'arriving', 'the run was over too soon'\n"
+        "view.stop()\nview.wait_until(lambda run: run.phase == 'over', 30, 'the end of the run')"
+    )
+
+
 @dataclass(frozen=True)
 class View:
     """A view that is measured.
@@ -57,22 +71,28 @@ class View:
         What it is called in the table.
     code : str
         An expression of Python that makes it; ``lab`` has the topic ``photos``, to which messages flow.
+    still : bool
+        Whether messages and time change nothing that it shows: it looks, and has nothing to send.
+    change : callable or None
+        Makes what rests without it change, for as long as the context is open that it returns.
     """
 
     name: str
     code: str
+    still: bool = False
+    change: Callable[[Kernel], AbstractContextManager[None]] | None = None
 
 
 VIEWS = (
-    View("ClusterMap", "ClusterMap(lab)"),
+    View("ClusterMap", "ClusterMap(lab)", still=True),
     View("ClusterMap, flow", "ClusterMap(lab, flow=True)"),
     View("PartitionLanes", 'PartitionLanes(lab, "photos")'),
     View("ReplicaMatrix", 'ReplicaMatrix(lab, "photos")'),
     View("WatchLine", 'WatchLine(lab, "photos")'),
-    View("AcksLadder", 'AcksLadder(lab, "photos")'),
+    View("AcksLadder", 'AcksLadder(lab, "photos")', still=True),
     View("AssignmentBoard", 'AssignmentBoard(lab, "photos", "recognisers")'),
     View("OffsetRuler", 'OffsetRuler(lab, "photos", "night-shift")'),
-    View("LoadBench", "LoadBench(lab)"),
+    View("LoadBench", f"LoadBench(lab, seconds={RUN_SECONDS:g})", change=a_run),
 )
 
 
@@ -84,18 +104,22 @@ class Seen:
     ----------
     kernel, children : list of float
         Shares of one core, in percent, a window each: of the kernel, and of the processes the view keeps.
+    changing : list of float
+        The kernel's share while it shows what changes, in one window.
     memory : list of float
         Resident memory of the kernel in MB, from begin to end.
-    busy : list of float
-        Seconds from one look to the next while a cell computes.
+    looks, pictures : list of float
+        Seconds from one look to the next, and from one picture sent to the next, while a cell computes.
     states : list of float
         Pictures sent a second, a window each.
     """
 
     kernel: list[float] = field(default_factory=list)
     children: list[float] = field(default_factory=list)
+    changing: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
+    looks: list[float] = field(default_factory=list)
+    pictures: list[float] = field(default_factory=list)
     states: list[float] = field(default_factory=list)
 
 
@@ -116,7 +140,7 @@ def measure_views(views: Sequence[View], minutes: float) -> list[Figure]:
             kernels.append((view, kernel, Seen()))
             kernel.run(SETUP + f"view = {view.code}\ndisplay(view)")
             _wait_until_live(view, kernel)
-            kernels[-1][2].busy += _busy(kernel)
+            _move(view, kernel, kernels[-1][2])
         _watch([(kernel, seen) for _, kernel, seen in kernels], minutes * 60)
     return [figure for view, _, seen in kernels for figure in figures(view, seen)]
 
@@ -136,10 +160,14 @@ def figures(view: View, seen: Seen) -> list[Figure]:
             samples(begin),
             MOST_GROWTH,
         ),
-        Figure(
-            f"{name}: look to look, a cell computing", "s", samples(seen.busy), bound=SLOWEST_LOOK
-        ),
+        Figure(f"{name}: look to look, a cell computing", "s", samples(seen.looks), bound=SLOWEST),
     ]
+    if not view.still:
+        pictures, changing = samples(seen.pictures), samples(seen.changing)
+        rows += [
+            Figure(f"{name}: picture to picture, a cell computing", "s", pictures, bound=SLOWEST),
+            Figure(f"{name}: CPU of the kernel, as it changes", "%", changing, bound=MOST_PERCENT),
+        ]
     # A view that is at rest sends nothing, and most keep no process: there is nothing to list then.
     listed = [("pictures sent", "/s", seen.states), ("CPU of its processes", "%", seen.children)]
     return rows + [
@@ -177,11 +205,21 @@ def _wait_until_live(view: View, kernel: Kernel) -> None:
         time.sleep(0.1)
 
 
-def _busy(kernel: Kernel) -> list[float]:
-    begin = len(kernel.looks)
-    kernel.run(BUSY.format(seconds=BUSY_SECONDS))
-    looks = kernel.looks[begin:]
-    return [after - before for before, after in pairwise(looks)] or [BUSY_SECONDS]
+def _move(view: View, kernel: Kernel, seen: Seen) -> None:
+    """Measure the view while it shows what changes, first beside a cell that computes."""
+    with view.change(kernel) if view.change else nullcontext():
+        looks, pictures = len(kernel.looks), len(kernel.states)
+        kernel.run(BUSY.format(seconds=BUSY_SECONDS))
+        seen.looks += _steps(kernel.looks[looks:])
+        seen.pictures += _steps([at for at, _ in kernel.states[pictures:]])
+        work, began = kernel.seconds_of_work(), time.monotonic()
+        time.sleep(CHANGE_SECONDS)
+        took = time.monotonic() - began
+        seen.changing.append(100 * (kernel.seconds_of_work() - work) / took)
+
+
+def _steps(times: Sequence[float]) -> list[float]:
+    return [after - before for before, after in pairwise(times)] or [BUSY_SECONDS]
 
 
 def _watch(kernels: Sequence[tuple[Kernel, Seen]], seconds: float) -> None:

@@ -116,10 +116,9 @@ assert left == 0
 from confluent_kafka import Consumer
 
 beginning = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
-consumer = Consumer(beginning | {"group.id": "recogniser"})
-consumer.subscribe(["greetings"])
-message = consumer.poll(20)
-consumer.close()
+with Consumer(beginning | {"group.id": "recogniser"}) as consumer:
+    consumer.subscribe(["greetings"])
+    message = consumer.poll(20)
 assert message is not None, "no message within 20 s"
 print(message.value().decode())
 
@@ -188,12 +187,11 @@ received = ...
 # your consumer here
 
 # %% tags=["solution", "exercise-2"]
-reader = Consumer(beginning | {"group.id": "visitor"})
-reader.subscribe(["guestbook"])
 received = []
-while message := reader.poll(20 if not received else 1):
-    received.append(message.value().decode())
-reader.close()
+with Consumer(beginning | {"group.id": "visitor"}) as reader:
+    reader.subscribe(["guestbook"])
+    while message := reader.poll(20 if not received else 1):
+        received.append(message.value().decode())
 
 # %%
 q[2].check(received)

@@ -189,11 +189,10 @@ print("messages still waiting to be sent:", producer.flush(20))
 made = admin.list_topics(timeout=10).topics["photoz"].partitions
 print("photoz now exists - partitions:", len(made), "- replicas:", len(made[0].replicas))
 assert "\nnum.partitions" not in lab.brokers[1].properties
-consumer = Consumer({**client, "group.id": "recogniser"})
-consumer.subscribe(["photozz"])
-with brokerlab.refused(KafkaException, "UNKNOWN_TOPIC_OR_PART"):
-    raise KafkaException(consumer.poll(20).error())
-consumer.close()
+with Consumer({**client, "group.id": "recogniser"}) as consumer:
+    consumer.subscribe(["photozz"])
+    with brokerlab.refused(KafkaException, "UNKNOWN_TOPIC_OR_PART"):
+        raise KafkaException(consumer.poll(20).error())
 
 # %% [markdown]
 # **Compare:** the producer is told that all went well. Its photo lies in a topic that nobody reads, with one copy. The Python consumer

@@ -203,12 +203,11 @@ assert "photo 101" in printed.splitlines()
 
 # %%
 settings = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
-consumer = Consumer(settings | {"group.id": "visitors-in-python"})
-consumer.subscribe(["gallery"])
 photos = []
-while message := consumer.poll(1 if photos else 8):
-    photos.append(message.value().decode())
-consumer.close()
+with Consumer(settings | {"group.id": "visitors-in-python"}) as consumer:
+    consumer.subscribe(["gallery"])
+    while message := consumer.poll(1 if photos else 8):
+        photos.append(message.value().decode())
 print(len(photos), "photos:", photos[:1], "to", photos[-1:])
 
 # %% [markdown]

@@ -80,12 +80,11 @@ lanes
 # package, returns what the logs hold, partition by partition: our witness.)
 
 # %% tags=["nbval-ignore-output"]
-consumer = Consumer(client | {"group.id": "recogniser", "auto.offset.reset": "earliest"})
-consumer.subscribe(["photos"])
 log, arrived = records(lab, "photos"), []
-while len(arrived) < len(log) and (message := consumer.poll(20)):
-    arrived.append(int(message.value().decode().split()[1]))
-consumer.close()
+with Consumer(client | {"group.id": "recogniser", "auto.offset.reset": "earliest"}) as consumer:
+    consumer.subscribe(["photos"])
+    while len(arrived) < len(log) and (message := consumer.poll(20)):
+        arrived.append(int(message.value().decode().split()[1]))
 print("arrived:", *arrived)
 assert arrived != sorted(arrived) and sorted(arrived) == list(range(1, len(log) + 1))
 for partition in range(3):

@@ -196,10 +196,9 @@ observe.wait_until(lab, lambda _: traffic.ledger.acknowledged, 20, "the first ph
 lab.zookeeper.stop()
 written = len(traffic.ledger.acknowledged)
 settings = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
-consumer = Consumer(settings | {"group.id": "recogniser", "log_level": 0})
-consumer.subscribe(["photos"])
-read = [consumer.poll(15) for _ in range(written + 350)]
-consumer.close()
+with Consumer(settings | {"group.id": "recogniser", "log_level": 0}) as consumer:
+    consumer.subscribe(["photos"])
+    read = [consumer.poll(15) for _ in range(written + 350)]
 print("every photo could be read:", all(message and not message.error() for message in read))
 
 # %% [markdown]

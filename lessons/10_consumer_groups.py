@@ -221,14 +221,12 @@ from confluent_kafka import Consumer
 
 who = {"bootstrap.servers": lab.bootstrap_servers, "group.id": "sketchers", "log_level": 0}
 times = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 500, "max.poll.interval.ms": 6000}
-slow = Consumer(who | times)
-slow.subscribe(["photos"])
-with GroupObserver(lab, "sketchers") as watch:
+with Consumer(who | times) as slow, GroupObserver(lab, "sketchers") as watch:
+    slow.subscribe(["photos"])
     assert slow.poll(20) is not None  # and this was its last
     seen = watch.wait_until(lambda now, polled=watch.latest.taken: now.taken > polled + 3)
     print("after 3 s without a poll, members:", len(seen.members))
     print("later:", len(watch.wait_until(lambda now: not now.members, 20, "it to go").members))
-slow.close()
 
 # %% [markdown]
 # **Compare:** not by its session; its heart beats. A second clock runs, `max.poll.interval.ms`: 5 minutes by default, 6 s here. Who has not

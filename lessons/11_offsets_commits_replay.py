@@ -55,22 +55,23 @@ server = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}  # 0: clie
 assert lab.state == "usable"
 
 # %% [markdown]
-# Three topics: `photos`, one a minute for 100 minutes; `desk`, 20 for an operator to look at; `album`, 60 in three partitions, for an
-# exercise. A producer may say itself when a photo was taken: `timestamp`, in milliseconds.
+# Three topics: `photos`, one a minute for 100 minutes; `desk`, 20 for an operator; `album`, 60 in three partitions, for an exercise. A
+# producer may say itself when a photo was taken: `timestamp`, in milliseconds. Sessions last 6 s, not 45: a killed kernel leaves dead
+# members, and their group waits for them.
 
 # %%
 lab.delete_topics("photos", "desk", "album")
 new = [NewTopic("photos", 1, 3), NewTopic("desk", 1, 3), NewTopic("album", 3, 3)]
-admin = AdminClient(server)
+admin, producer = AdminClient(server), Producer(server)
 created = [future.result(10) for future in admin.create_topics(new).values()]
 minute, began = 60_000, (int(time.time()) - 100 * 60) * 1000
-producer = Producer(server)
 for topic, count in (("photos", 100), ("desk", 20), ("album", 60)):
     for n in range(count):
         place = {"partition": (1, 0, 1, 2, 1)[n % 5]} if topic == "album" else {}
         producer.produce(topic, f"photo {n}", timestamp=began + n * minute, **place)
 assert producer.flush(10) == 0
 reading = server | {"auto.offset.reset": "earliest", "enable.partition.eof": True}
+reading |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 
 # %% [markdown]
 # ## Reading takes nothing away
@@ -80,13 +81,13 @@ reading = server | {"auto.offset.reset": "earliest", "enable.partition.eof": Tru
 
 # %%
 def read(group):
-    consumer = Consumer(reading | {"group.id": group})
-    consumer.subscribe(["photos"])
     count = 0
-    while not consumer.poll(20).error():  # the end of the log comes as an "error" too
-        count += 1
-    low, high = consumer.get_watermark_offsets(TopicPartition("photos", 0), timeout=10)
-    consumer.close()  # commits what it was handed, and leaves the group
+    with Consumer(reading | {"group.id": group}) as consumer:
+        consumer.subscribe(["photos"])
+        while not consumer.poll(20).error():  # the end of the log comes as an "error" too
+            count += 1
+        low, high = consumer.get_watermark_offsets(TopicPartition("photos", 0), timeout=10)
+    # closed now, whatever happened: it has committed what it was handed, and left the group
     return f"{group} read {count}; log start {low}, high watermark {high}"
 
 
@@ -229,13 +230,12 @@ assert ratio > 5
 when = time.strftime("%Y-%m-%dT%H:%M:%S.000", time.gmtime((began + 70 * minute) / 1000))
 group_a = f"kafka-consumer-groups.sh --bootstrap-server {lab.bootstrap_servers} --group A"
 reset = f"{group_a} --topic photos --reset-offsets --to-datetime {when} --execute"
-member = Consumer(reading | {"group.id": "A"})
-member.subscribe(["photos"])
-member.poll(20)  # now it is a member, at the end of the log
 since = [TopicPartition("photos", 0, began + 70 * minute)]  # the time, where an offset would stand
-print("Python finds offset", member.offsets_for_times(since, timeout=10)[0].offset)
-refused = getoutput(reset)
-member.close()
+with Consumer(reading | {"group.id": "A"}) as member:
+    member.subscribe(["photos"])
+    member.poll(20)  # now it is a member, at the end of the log
+    print("Python finds offset", member.offsets_for_times(since, timeout=10)[0].offset)
+    refused = getoutput(reset)
 print(refused.strip(), " ".join(getoutput(reset).split()), replayed := read("A"), sep="\n")
 assert "inactive" in refused and replayed.startswith("A read 30;")
 
@@ -255,10 +255,9 @@ holiday.commit(offsets=[TopicPartition("photos", 0, 10)], asynchronous=False)
 holiday.close()
 cut = json.dumps({"partitions": [{"topic": "photos", "partition": 0, "offset": 40}], "version": 1})
 # !echo '{cut}' | kafka-run-class.sh org.apache.kafka.tools.DeleteRecordsCommand --bootstrap-server {lab.bootstrap_servers} --offset-json-file /dev/stdin
-strict = Consumer(server | {"group.id": "C", "auto.offset.reset": "error"})
-strict.subscribe(["photos"])
-print("with error:   ", strict.poll(20).error().name())
-strict.close()
+with Consumer(reading | {"group.id": "C", "auto.offset.reset": "error"}) as strict:
+    strict.subscribe(["photos"])
+    print("with error:   ", strict.poll(20).error().name())
 print("with earliest:", back := read("C"))
 assert back == "C read 60; log start 40, high watermark 100"
 

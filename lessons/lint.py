@@ -30,6 +30,7 @@ FORBIDDEN = {
     r"\binput\(": "nobody answers when the notebook is tested: put the value into a variable",
 }
 FACT = re.compile(r"\bassert\b|\bprint\(|\.check\(|\.assert_passed\(|\brefused\(|^\s*!", re.M)
+SUBSCRIBES = re.compile(r"\b(\w+)\.subscribe\(")
 HEADING = r"^\W*(?:#+ |\*\*)\W*{}"
 
 
@@ -48,7 +49,7 @@ class Finding:
 def lint(course: Course, lesson: Lesson) -> Iterator[Finding]:
     """Yield each rule that the lesson breaks."""
     cells = lesson.cells
-    for found in (_sizes, _forbidden, _tags, _unstable, _exercises, _sections):
+    for found in (_sizes, _forbidden, _members, _tags, _unstable, _exercises, _sections):
         for line, text in found(cells):
             yield Finding(lesson, line, text)
     for line, text in _links(cells, course):
@@ -113,6 +114,21 @@ def _forbidden(cells: list[NotebookNode]) -> Findings:
                 cell.metadata.line + len(lines) - 1,
                 "a ';' at the end of a cell hides nothing under nbval: assign the value to a name.",
             )
+
+
+def _members(cells: list[NotebookNode]) -> Findings:
+    for cell in _code(cells):
+        if cell.source.lstrip().startswith("%%"):
+            continue
+        for name in sorted(set(SUBSCRIBES.findall(cell.source))):
+            if not re.search(rf"^\s*with\b.*\bas {name}\b", cell.source, re.M):
+                yield (
+                    cell.metadata.line,
+                    (
+                        f"{name!r} stays in its group when this cell is interrupted, and whoever joins next waits "
+                        f"for its session's end: write 'with Consumer(...) as {name}:'."
+                    ),
+                )
 
 
 def _tags(cells: list[NotebookNode]) -> Findings:

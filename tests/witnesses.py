@@ -178,7 +178,9 @@ def read_all(bootstrap_servers: str, topic: str) -> list[tuple[bytes | None, byt
     messages = []
     try:
         for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            low, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            if low == end:
+                continue
             consumer.assign([TopicPartition(topic, number, 0)])
             limit = time.monotonic() + 30
             while consumer.position([TopicPartition(topic, number)])[0].offset < end:

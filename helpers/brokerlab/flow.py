@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brokerlab.lookout import Lookout
+from brokerlab.observe import PERIOD
 
 if TYPE_CHECKING:
     from brokerlab.lab import Lab
@@ -95,7 +96,9 @@ class FlowObserver(Lookout[FlowView]):
         Seconds from one look to the next.
     """
 
-    def __init__(self, lab: Lab, topics: Sequence[str] | None = None, period: float = 0.25) -> None:
+    def __init__(
+        self, lab: Lab, topics: Sequence[str] | None = None, period: float = PERIOD
+    ) -> None:
         self._gauge = Gauge()
         super().__init__(
             "brokerlab.flowwatch",

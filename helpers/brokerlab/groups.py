@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from brokerlab.lookout import Lookout
+from brokerlab.observe import PERIOD
 
 if TYPE_CHECKING:
     from brokerlab.lab import Lab
@@ -145,7 +146,7 @@ class GroupObserver(Lookout[GroupView]):
     """
 
     def __init__(
-        self, lab: Lab, group: str, topics: Sequence[str] = (), period: float = 0.2
+        self, lab: Lab, group: str, topics: Sequence[str] = (), period: float = PERIOD
     ) -> None:
         topics = (topics,) if isinstance(topics, str) else tuple(topics)
         self._group = group

@@ -6,9 +6,10 @@ import psutil
 import pytest
 from kernel import Kernel
 from side import SideError
-from widgets import VIEWS, Seen, View, figures, measure_views
+from widgets import BUSY_SECONDS, VIEWS, Seen, View, figures, measure_views
 
 VIEW = View("Clock", "Clock(lab)")
+STILL = View("Clock", "Clock(lab)", still=True)
 
 
 def seen(**changes: list[float]) -> Seen:
@@ -16,23 +17,38 @@ def seen(**changes: list[float]) -> Seen:
         "kernel": [2.0] * 10,
         "children": [0.0] * 10,
         "memory": [70.0] * 100,
-        "busy": [0.16] * 50,
+        "looks": [0.16] * 50,
+        "pictures": [0.18] * 50,
+        "changing": [3.0],
         "states": [4.0] * 10,
     }
     return Seen(**(whole | changes))
 
 
-def verdicts(one: Seen) -> dict[str, bool | None]:
-    return {f.name.removeprefix("Clock: "): f.holds for f in figures(VIEW, one)}
+def verdicts(one: Seen, view: View = VIEW) -> dict[str, bool | None]:
+    return {f.name.removeprefix("Clock: "): f.holds for f in figures(view, one)}
+
+
+EVERY = {
+    "CPU of the kernel": True,
+    "memory at the end": True,
+    "look to look, a cell computing": True,
+    "picture to picture, a cell computing": True,
+    "CPU of the kernel, as it changes": True,
+    "pictures sent": None,
+}
 
 
 def test_a_cheap_view_holds_every_bound():
-    assert verdicts(seen()) == {
-        "CPU of the kernel": True,
-        "memory at the end": True,
-        "look to look, a cell computing": True,
-        "pictures sent": None,
-    }
+    assert verdicts(seen()) == EVERY
+
+
+def test_a_view_at_rest_has_to_look_and_needs_no_pictures():
+    at_rest = seen(states=[0.0] * 10, pictures=[BUSY_SECONDS])
+    rest = ("CPU of the kernel", "memory at the end", "look to look, a cell computing")
+    assert verdicts(at_rest, STILL) == {name: EVERY[name] for name in rest}
+    assert verdicts(seen(looks=[0.21] * 50), STILL)["look to look, a cell computing"] is False
+    assert verdicts(at_rest)["picture to picture, a cell computing"] is False
 
 
 @pytest.mark.parametrize(
@@ -40,7 +56,9 @@ def test_a_cheap_view_holds_every_bound():
     [
         ({"kernel": [5.1] * 10}, "CPU of the kernel"),
         ({"memory": [70.0 + n / 10 for n in range(100)]}, "memory at the end"),
-        ({"busy": [0.21] * 50}, "look to look, a cell computing"),
+        ({"looks": [0.21] * 50}, "look to look, a cell computing"),
+        ({"pictures": [0.21] * 50}, "picture to picture, a cell computing"),
+        ({"changing": [5.1]}, "CPU of the kernel, as it changes"),
     ],
 )
 def test_what_is_too_dear_is_missed(changes, missed):

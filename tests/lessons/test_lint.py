@@ -91,6 +91,7 @@ def test_a_good_lesson_has_no_finding(findings):
         ("ten minutes", "minutes " * 1200, 1, "words of text"),
         ("3\n", "3\n" * 13, 17, "13 lines in a cell, and 12 are allowed"),
         ("3\n", "out = Output()\n", 17, "use a BrokerLab widget"),
+        ("3\n", "c = Consumer({})\nc.subscribe(['a'])\n", 17, "'c' stays in its group"),
         ("3\n", "4\nclear_output(wait=True)\n", 18, "nbval keeps every frame"),
         ("3\n", "handle.update_display(3)\n", 17, "nbval keeps the first frame"),
         ("3\n", "name = input()\n", 17, "nobody answers"),

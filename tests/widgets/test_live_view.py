@@ -158,6 +158,20 @@ def test_the_state_is_sent_only_when_something_changed_but_the_pulse_goes_on(
     assert states == []
 
 
+def test_a_look_and_its_picture_go_to_the_browser_in_one_message(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(Counter, "_send", lambda _, message, buffers=None: sent.append(message))
+    counter.press("add")
+    assert until(lambda: counter.state["view"]["picture"][1]["aria-label"] == "count 1")
+    counter.close()
+    assert {message["method"] for message in sent} == {"update"}
+    assert all("pulse" in message["state"] for message in sent)
+    pictures = [message["state"] for message in sent if "state" in message["state"]]
+    assert pictures[-1]["state"] == counter.state and pictures[-1]["pulse"] == counter.pulse
+
+
 def test_close_ends_the_threads_and_says_so(counter: Counter) -> None:
     counter.close()
     counter.close()

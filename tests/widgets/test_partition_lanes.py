@@ -207,6 +207,17 @@ def places(scene: Element, at: tuple[float, float] = (0, 0)) -> Iterator[tuple[f
             yield from places(child, at)
 
 
+def test_a_chip_that_moves_on_is_not_drawn_again(make: Make) -> None:
+    held = [record(0, n, "cam-1", n) for n in range(KEPT)]
+    view, _, log = make(held, with_topic(6))
+    before = found(drawn(view), "data-record")[-1]
+    log.held = [*held, record(0, KEPT, "cam-1", KEPT)]
+    after = found(drawn(view), "data-record")[-2]
+    assert before[1]["data-record"] == after[1]["data-record"] == f"0-{KEPT - 1}"
+    assert before[1]["transform"] != after[1]["transform"]
+    assert all(one is other for one, other in zip(before[2:], after[2:], strict=True))
+
+
 def test_a_partition_without_a_leader_says_so(make: Make) -> None:
     gone = without(without(without(topic(PHOTOS), 1), 2), 3)
     view, _, _ = make(sent(CAMERAS), snapshot(topics=(gone,)))

@@ -13,6 +13,7 @@ import pytest
 from brokerlab import observe
 from brokerlab.errors import SettingError
 from brokerlab.widgets import WatchLine
+from brokerlab.widgets.base import PULSE
 from brokerlab.widgets.scene import Element
 from brokerlab.widgets.watch_history import Facts, History, Line, States
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -426,6 +427,15 @@ def test_a_press_kills_the_leader_and_the_line_tells_who_notices_and_who_acts(
     )
     view.press("start", node=f"broker-{photos}")
     view.wait_until(whole, 30, "the ISR to be whole")
+
+
+@pytest.mark.cluster
+def test_the_line_moves_on_while_nothing_happens(photos: int, live: Make) -> None:
+    view = live()
+    view.wait_until(whole, what="photos 0")
+    begun, beats = time.monotonic(), view.pulse["n"]
+    assert until(lambda: view.pulse["n"] >= beats + 20, 20)
+    assert time.monotonic() - begun < 20 * PULSE / 2, "a pulse alone comes once a second"
 
 
 @pytest.mark.cluster

@@ -25,6 +25,9 @@ from brokerlab.widgets.style import style_sheet
 SHORTEST_BETWEEN_UPDATES = 0.15
 """Seconds: at most about 7 updates a second, however fast things change."""
 
+REST = 0.02
+"""Seconds between two updates at least, however long one takes: a busy cell makes each step of it wait."""
+
 PULSE = 1.0
 """Seconds between two signs of life when nothing changes."""
 
@@ -260,6 +263,11 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
         data, metadata = bundle
         return {**data, "image/svg+xml": self.still()}, metadata
 
+    def send_state(self, key: Any = None) -> None:
+        """Send what is set, as JSON: there are no bytes in a picture that would have to be looked for."""
+        if state := self.get_state(key=key):
+            self._send({"method": "update", "state": state, "buffer_paths": []})
+
     # The threads.
 
     def _take_over(self) -> None:
@@ -282,9 +290,10 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
     def _write(self) -> None:
         while not self._ended.is_set():
             self._dirty.wait(PULSE)
+            began = time.monotonic()
             self._dirty.clear()
             self._write_once()
-            self._ended.wait(SHORTEST_BETWEEN_UPDATES)
+            self._ended.wait(max(REST, SHORTEST_BETWEEN_UPDATES - (time.monotonic() - began)))
         self._write_once()
 
     def _write_once(self) -> None:
@@ -297,16 +306,18 @@ class LiveView(anywidget.AnyWidget, Generic[S]):
             notice = {"kind": "error", "text": _sentence(error)}
             view, age = self.state.get("view", {}), self.pulse.get("age", 0.0) + PULSE
             inputs = self.state.get("inputs", [])
-        self.state = {
-            "title": self.title,
-            "inputs": inputs,
-            "view": view,
-            "notice": notice,
-            "accepted": accepted,
-            "ended": self._ending,
-            "stale_after": STALE_AFTER,
-        }
-        self.pulse = {"n": self.pulse.get("n", 0) + 1, "age": round(age, 2)}
+        # In one message: each wakes the kernel's sending thread, which waits its turn while a cell computes.
+        with self.hold_sync():
+            self.state = {
+                "title": self.title,
+                "inputs": inputs,
+                "view": view,
+                "notice": notice,
+                "accepted": accepted,
+                "ended": self._ending,
+                "stale_after": STALE_AFTER,
+            }
+            self.pulse = {"n": self.pulse.get("n", 0) + 1, "age": round(age, 2)}
 
     def _inputs_now(self) -> list[dict[str, Any]]:
         """Return the inputs, with the values that have been asked for where they do not hold yet."""

@@ -78,7 +78,7 @@ class PartitionLanes(LiveView[Lanes]):
         self._topic = topic
         self._partitions: int | None = None
         self._partitioner = AS_IT_IS
-        self._observer = observer or Observer(lab, 0.25)
+        self._observer = observer or Observer(lab)
         self._own_observer = observer is None
         self._last_sent = 0
         self._known: tuple[tuple[int, int | None], ...] = ()

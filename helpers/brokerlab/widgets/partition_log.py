@@ -17,7 +17,12 @@ KEPT = 400
 """Records of a partition that are kept: the newest."""
 
 AT_ONCE = 500
-POLL = 0.2
+POLL = 0.15
+"""Seconds of records that are taken together, by the client and by us."""
+
+ENOUGH = 100_000
+"""Bytes for which a broker answers sooner."""
+
 ASK_SECONDS = 1.0
 
 _SILENT = logging.getLogger("brokerlab.clients")
@@ -86,6 +91,9 @@ class PartitionLog:
                 "enable.auto.commit": False,
                 # A log that ends before our place is a new log of the same name: begin it anew.
                 "auto.offset.reset": "error",
+                # Else a broker answers for each record anew, and a client's thread wakes for each.
+                "fetch.min.bytes": ENOUGH,
+                "fetch.wait.max.ms": round(POLL * 1000),
                 "log_level": 0,
             },
             logger=_SILENT,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from brokerlab.records import Record
 from brokerlab.widgets.partition_layout import Layout
@@ -17,6 +18,7 @@ from brokerlab.widgets.scene import (
     group,
     icon,
     picture,
+    placed,
     shortened,
     text,
     width_of,
@@ -85,19 +87,18 @@ class Lanes:
 
 @dataclass(frozen=True)
 class _Strip:
-    """One lane as it is drawn: names, chips with what stands below each, and how many are left out."""
+    """One lane as it is drawn: names, records, how many there are in all, and what stands below a record's chip."""
 
     number: int
     below: str
-    chips: tuple[_Chip, ...]
+    records: tuple[Record, ...]
     count: int
+    foot: Callable[[Record], _Foot]
     alarm: bool = False
 
 
-@dataclass(frozen=True)
-class _Chip:
-    record: Record
-    foot: str = ""
+class _Foot(NamedTuple):
+    words: str = ""
     moved: bool = False
 
 
@@ -179,8 +180,9 @@ def _as_it_is(seen: Lanes) -> list[_Strip]:
         _Strip(
             lane.number,
             f"leader {lane.leader}" if lane.leader is not None else "no leader",
-            tuple(_Chip(record, str(record.offset)) for record in lane.records),
+            lane.records,
             lane.count,
+            lambda record: _Foot(str(record.offset)),
             lane.leader is None,
         )
         for lane in seen.lanes
@@ -188,16 +190,13 @@ def _as_it_is(seen: Lanes) -> list[_Strip]:
 
 
 def _what_if(layout: Layout) -> list[_Strip]:
-    strips = []
-    for number, records in enumerate(layout.lanes):
-        chips = tuple(
-            _Chip(record, str(record.partition), moved=True)
-            if record.key in layout.moved
-            else _Chip(record)
-            for record in records
-        )
-        strips.append(_Strip(number, "", chips, len(records)))
-    return strips
+    def foot(record: Record) -> _Foot:
+        return _Foot(str(record.partition), True) if record.key in layout.moved else _Foot()
+
+    return [
+        _Strip(number, "", records, len(records), foot)
+        for number, records in enumerate(layout.lanes)
+    ]
 
 
 def _stage(seen: Lanes, strips: Sequence[_Strip], colours: dict[bytes, int]) -> Element:
@@ -263,18 +262,21 @@ def _lane(
 ) -> Element:
     height = ROW * lines - 4
     each = int((width - names - 4) // STEP)
-    chips = list(strip.chips)
-    older = strip.count - len(chips)
-    if older or len(chips) > each * lines:
-        chips = chips[-(each * lines - OLDER_SLOTS) :]
-        older = strip.count - len(chips)
+    records = strip.records
+    older = strip.count - len(records)
+    if older or len(records) > each * lines:
+        records = records[-(each * lines - OLDER_SLOTS) :]
+        older = strip.count - len(records)
+    chips = [
+        _chip(record, strip.foot(record), colours.get(record.key or b"", 0)) for record in records
+    ]
     frame = "warned" if strip.alarm else "calm"
     narrow = names == NAMES_NARROW
     return group(
         f"lane-{strip.number}",
         box(0, 0, width, height, frame, 7),
         *_names(strip, narrow, lines),
-        *_chips(chips, older, colours, names, each),
+        *_chips(chips, older, names, each),
         x=x,
         y=y,
         role="img",
@@ -294,9 +296,7 @@ def _names(strip: _Strip, narrow: bool, lines: int) -> Iterator[Element]:
         yield text(11, 46 + 22 * line, words, f"{ink if line == 0 else 'text soft'} small")
 
 
-def _chips(
-    chips: Sequence[_Chip], older: int, colours: dict[bytes, int], left: float, each: int
-) -> Iterator[Element]:
+def _chips(chips: Sequence[Element], older: int, left: float, each: int) -> Iterator[Element]:
     skip = OLDER_SLOTS if older else 0
     if older:
         yield text(left + 32, 20, f"{older:,}", "text soft small middle", key="older-count")
@@ -305,34 +305,29 @@ def _chips(
         yield text(left + 6, 32, "empty", "text soft small", key="empty")
     for place, chip in enumerate(chips, start=skip):
         line, slot = divmod(place, each)
-        yield _chip(chip, colours, left + slot * STEP, 2 + line * LINE)
-
-
-def _chip(chip: _Chip, colours: dict[bytes, int], x: float, y: float) -> Element:
-    record = chip.record
-    return group(
-        f"record-{record.partition}-{record.offset}",
-        *_marks(chip, colours.get(record.key or b"", 0)),
-        x=x,
-        y=y,
-        data_record=f"{record.partition}-{record.offset}",
-        data_key=(record.key or b"").decode("utf-8", "replace"),
-        data_moved="true" if chip.moved else None,
-    )
+        yield placed(chip, left + slot * STEP, 2 + line * LINE)
 
 
 @lru_cache(maxsize=4096)
-def _marks(chip: _Chip, colour: int) -> tuple[Element, ...]:
-    """Draw what is on a chip; kept, since most chips of a picture were in the one before it."""
-    record = chip.record
-    said = element("title", "", _record_said(record))
-    parts = [said, *_face(record.key, tag(record.text), {record.key or b"": colour})]
-    if chip.moved:
-        parts.append(text(14, CHIP_HEIGHT + 15, chip.foot, "alarm-ink small end"))
+def _chip(record: Record, foot: _Foot, colour: int) -> Element:
+    """Draw a chip, at the origin; kept, since most chips of a picture were in the one before it."""
+    key = record.key or b""
+    parts = [
+        element("title", "", _record_said(record)),
+        *_face(record.key, tag(record.text), {key: colour}),
+    ]
+    if foot.moved:
+        parts.append(text(14, CHIP_HEIGHT + 15, foot.words, "alarm-ink small end"))
         parts.append(icon("moved", 17, CHIP_HEIGHT + 3, "alarm-ink", 0.8))
     else:
-        parts.append(text(CHIP / 2, CHIP_HEIGHT + 15, chip.foot, "text soft small middle"))
-    return tuple(parts)
+        parts.append(text(CHIP / 2, CHIP_HEIGHT + 15, foot.words, "text soft small middle"))
+    return group(
+        f"record-{record.partition}-{record.offset}",
+        *parts,
+        data_record=f"{record.partition}-{record.offset}",
+        data_key=key.decode("utf-8", "replace"),
+        data_moved="true" if foot.moved else None,
+    )
 
 
 def _face(key: bytes | None, words: str, colours: dict[bytes, int]) -> Iterator[Element]:
@@ -412,7 +407,7 @@ def _many(count: int, word: str) -> str:
 
 
 def _said(strip: _Strip) -> str:
-    keys = {chip.record.key for chip in strip.chips if chip.record.key}
+    keys = {record.key for record in strip.records if record.key}
     names = sorted(key.decode("utf-8", "replace") for key in keys)[:SERIES]
     with_keys = f", keys {' '.join(names)}{' …' if len(keys) > SERIES else ''}" if keys else ""
     below = f"{strip.below}, " if strip.below else ""

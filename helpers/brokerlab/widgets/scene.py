@@ -48,10 +48,20 @@ def element(tag: str, classes: str = "", *children: Element | str, **attributes:
 
 def group(key: str, *children: Element, x: float = 0, y: float = 0, **attributes: Any) -> Element:
     """Move `children` together to (`x`, `y`)."""
-    moved = f"translate({_plain(x)},{_plain(y)})" if x or y else None
+    moved = _moved(x, y) if x or y else None
     return element(
         "g", attributes.pop("classes", ""), *children, key=key, transform=moved, **attributes
     )
+
+
+def placed(drawn: Element, x: float, y: float) -> Element:
+    """Return a group that was drawn at the origin, moved to (`x`, `y`); both share what it holds."""
+    tag, attributes, *children = drawn
+    return [tag, {**attributes, "transform": _moved(x, y)}, *children]
+
+
+def _moved(x: float, y: float) -> str:
+    return f"translate({_plain(x)},{_plain(y)})"
 
 
 def text(x: float, y: float, words: str, classes: str = "text", **attributes: Any) -> Element:

@@ -80,7 +80,7 @@ class Witness:
             return self._history.line(self._asked, self._problem)
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at every change, on a thread of the witness."""
+        """Call `listener` at every change and after every look, on a thread of the witness."""
         self._listener = listener
 
     def close(self) -> None:
@@ -151,8 +151,7 @@ class Witness:
             if nodes:
                 states = tuple((node["name"], node["state"]) for node in nodes)
                 with self._lock:
-                    new = self._history.note_states(states, before, time.time())
-                if new:
-                    self._listener()
+                    self._history.note_states(states, before, time.time())
             self._asked = now
+            self._listener()
             self._closing.wait(PERIOD)
