@@ -165,10 +165,11 @@ shutil.rmtree(folder / "data")
 #
 # ## Three brokers
 #
-# `brokerlab.start()` did just this in lesson 01: ZooKeeper, wait until it serves, then the brokers, all at once.
+# `brokerlab.start()` did just this in lesson 01: ZooKeeper, wait until it serves, then the brokers, all at once. In this
+# lesson they are processes of this machine whatever `BROKERLAB_RUNTIME` says, so that one started by hand can join them.
 
 # %% tags=["nbval-ignore-output"]
-lab = brokerlab.start(brokers=3)
+lab = brokerlab.start(brokers=3, runtime="local")
 q = brokerlab.exercises.load("03_zookeeper_and_brokers", lab)
 tree = ZnodeTree(lab)
 tree

@@ -222,7 +222,7 @@ assert (old, new, message.value()) == (1, 4, b"photo 2")
 # any broker. **Predict:** will the three brokers' files differ?
 
 # %%
-folders = [lab.folder.node(f"broker-{n}") / "data" / "cameras-4" for n in lab.brokers]
+folders = [broker.data / "cameras-4" for broker in lab.brokers.values()]
 segments = [file for folder in folders for file in folder.glob("*.log")]
 contents = {file.read_bytes() for file in segments}
 print(len(segments), "files", {file.name for file in segments}, "- different:", len(contents) > 1)

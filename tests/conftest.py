@@ -21,10 +21,28 @@ def cache() -> Path:
     return settings.read().cache
 
 
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image of containers: apache/kafka where it can be had, else a stand-in that is built."""
+    import standin
+
+    return standin.image()
+
+
+@pytest.fixture(scope="module")
+def runtime(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How nodes run; a test asks for others with the decorator or the list in runtimes.py."""
+    name: str = getattr(request, "param", "local")
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "containers":
+            patch.setenv("BROKERLAB_IMAGE", request.getfixturevalue("image"))
+        yield name
+
+
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(runtime: str) -> Iterator[Path]:
     """A fresh BROKERLAB_HOME for one test."""
-    with fresh_home() as path:
+    with fresh_home(runtime) as path:
         yield path
 
 

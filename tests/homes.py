@@ -12,24 +12,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from leftovers import wait_until_gone
+from leftovers import containers_of, wait_until_gone
 
 LINGER = 3
 STOP_SECONDS = 15
 
 
 @contextmanager
-def fresh_home() -> Iterator[Path]:
-    """Set a BROKERLAB_HOME of its own, with a short path; at the end stop every lab in it."""
+def fresh_home(runtime: str = "local") -> Iterator[Path]:
+    """Set a BROKERLAB_HOME of its own, with a short path, and a runtime; at the end stop every lab in it."""
     path = Path(tempfile.mkdtemp(prefix="bl-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BROKERLAB_HOME", str(path))
         patch.setenv("BROKERLAB_LINGER", str(LINGER))
+        patch.setenv("BROKERLAB_RUNTIME", runtime)
         try:
             yield path
         finally:
             said = stop_labs(path)
             left = wait_until_gone(path, STOP_SECONDS)
+            left += containers_of(path) if runtime == "containers" else []
             shutil.rmtree(path, ignore_errors=True)
     assert not left, f"after brokerlab stop --all ({said}) these are left: {left}"
 

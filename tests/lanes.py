@@ -1,7 +1,8 @@
 """The whole suite in two lanes side by side, since most tests wait for the cluster and not for the processor.
 
-The second lane has a network of its own: neither can take the other's ports, and those of the article are
-free in both. That needs root, and Linux's network namespaces.
+The first lane has a network of its own: neither can take the other's ports, and those of the article are
+free in both. (The second has the machine's, where Docker publishes its containers' ports.) That needs root, and
+Linux's network namespaces.
 """
 
 from __future__ import annotations
@@ -50,11 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     command = [sys.executable, "-u", str(RUN), "-p", "no:cacheprovider", *arguments]
     (_, first), (name, second) = LANES.items()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as heard:
-        other = subprocess.Popen(
-            [*IN_A_NETWORK_OF_ITS_OWN, *command, *second], stdout=heard, stderr=subprocess.STDOUT
-        )
+        other = subprocess.Popen([*command, *second], stdout=heard, stderr=subprocess.STDOUT)
         try:
-            codes = [subprocess.run([*command, *first]).returncode]
+            codes = [subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, *command, *first]).returncode]
             print(f"Waiting for the other lane: {name}.", flush=True)
             codes.append(other.wait())
         finally:

@@ -1,8 +1,9 @@
-"""Which processes still belong to a BROKERLAB_HOME."""
+"""Which processes, containers and networks still belong to a BROKERLAB_HOME."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -19,6 +20,19 @@ def processes_of(home: Path) -> list[str]:
         except psutil.Error:
             continue
     return found
+
+
+def containers_of(home: Path) -> list[str]:
+    """Return the name of each container, running or not, and each network of the labs in `home`."""
+    label = f"--filter=label=brokerlab.home={home}"
+    listings = (["ps", "--all", "--format={{.Names}}"], ["network", "ls", "--format={{.Name}}"])
+    return [
+        name
+        for listing in listings
+        for name in subprocess.run(
+            ["docker", *listing, label], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.split()
+    ]
 
 
 def wait_until_gone(home: Path, seconds: float) -> list[str]:

@@ -196,7 +196,33 @@ def read_all(bootstrap_servers: str, topic: str) -> list[tuple[bytes | None, byt
 def listening(pid: int) -> list[str]:
     """Return the addresses on which a process listens."""
     return [
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
+
+
+def listeners_on(port: int) -> set[str]:
+    """Return the addresses of this machine on which anybody listens at a port."""
+    return {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether the system gives a process no processor: it is stopped, or its control group is frozen."""
+    if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+        return True
+    groups = Path(f"/proc/{pid}/cgroup")
+    for line in groups.read_text().splitlines() if groups.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        below = path.lstrip("/")
+        if controllers == "freezer":
+            state = Path("/sys/fs/cgroup/freezer", below, "freezer.state")
+            return state.exists() and state.read_text().strip() == "FROZEN"
+        events = Path("/sys/fs/cgroup", below, "cgroup.events")
+        if not controllers and events.exists() and "frozen 1" in events.read_text():
+            return True
+    return False

@@ -11,7 +11,7 @@ from typing import Any
 
 from brokerlab import control, distribution, doctor, lab, settings, tools
 from brokerlab.errors import BrokerLabError, NoLabError, SettingError
-from brokerlab.labfolder import LabFolder, running_labs
+from brokerlab.labfolder import LabFolder, labs_with_anything, running_labs
 from brokerlab.progress import TerminalProgress
 from brokerlab.topology import MOST_BROKERS
 
@@ -133,10 +133,13 @@ def _status(arguments: Any) -> int:
     if arguments.json:
         print(json.dumps(status, indent=1))
     else:
-        print(f"lab {status['lab']}: {status['state']} ({status['runtime']})")
+        image = " of {name}, {digest}".format(**status["image"]) if "image" in status else ""
+        print(f"lab {status['lab']}: {status['state']} ({status['runtime']}{image})")
+        if status["why"]:
+            print(f"  {status['why']}")
         for node in status["nodes"]:
-            pid = f"pid {node['pid']}" if node["pid"] else "no process"
-            print(f"  {node['name']:<10} port {node['port']:<6} {node['state']:<9} {pid}")
+            what = lab.what_runs(node)
+            print(f"  {node['name']:<10} port {node['port']:<6} {node['state']:<9} {what}")
         for lease in status["leases"]:
             print(f"  used by {lease['what']}" + (f" (pid {lease['pid']})" if lease["pid"] else ""))
     return USABLE if status["state"] == "usable" else DEGRADED
@@ -146,6 +149,7 @@ def _nothing(name: str) -> dict[str, Any]:
     return {
         "lab": name,
         "runtime": None,
+        "why": "",
         "state": "none",
         "bootstrap_servers": "",
         "zookeeper_connect": "",
@@ -174,7 +178,7 @@ def _tools(arguments: Any) -> int:
 
 def _stop(arguments: Any) -> int:
     asked = settings.read()
-    folders = running_labs(asked.home) if arguments.all else [_folder(arguments)]
+    folders = labs_with_anything(asked.home) if arguments.all else [_folder(arguments)]
     if not folders:
         print("No lab is running.")
     for folder in folders:

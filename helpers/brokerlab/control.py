@@ -17,6 +17,7 @@ from typing import Any
 from brokerlab import distribution, errors
 from brokerlab.errors import (
     BrokerLabError,
+    ImageNotFetchedError,
     LabBusyError,
     NodeFailedError,
     NoLabError,
@@ -24,6 +25,7 @@ from brokerlab.errors import (
 )
 from brokerlab.labfolder import LabFolder, Lease
 from brokerlab.progress import Progress
+from brokerlab.runtimes import choice, daemon
 from brokerlab.settings import Settings
 
 SPAWN_SECONDS = 20.0
@@ -67,7 +69,7 @@ def up(folder: LabFolder, settings: Settings, progress: Progress, **wanted: Any)
     held_before = folder.path in _leases
     take_lease(folder)
     deadline = time.monotonic() + STOPPING_SECONDS
-    mended = False
+    mended = pulled = False
     try:
         while True:
             try:
@@ -80,6 +82,11 @@ def up(folder: LabFolder, settings: Settings, progress: Progress, **wanted: Any)
                     raise
                 mended = True
                 distribution.prefetch(settings, progress)
+            except ImageNotFetchedError:
+                if pulled:
+                    raise
+                pulled = True
+                daemon.pull(settings.image, progress)
             except LabBusyError:
                 if time.monotonic() > deadline:
                     raise
@@ -93,8 +100,17 @@ def up(folder: LabFolder, settings: Settings, progress: Progress, **wanted: Any)
 def stop(folder: LabFolder) -> None:
     """Stop the lab and wait until nothing of it is left."""
     release_lease(folder)
-    with contextlib.suppress(LabBusyError):
+    try:
         ask(folder, Progress(), "stop")
+    except LabBusyError:
+        pass
+    except NoLabError:
+        # A supervisor that was killed may have left containers.
+        if not folder.containers_mark.exists():
+            raise
+        with folder.lock("supervisor", STOPPING_SECONDS, "starting this lab"):
+            choice.sweep(folder)
+            folder.clear()
     _wait_until_stopped(folder)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 
 from brokerlab import distribution, machine, topology
-from brokerlab.errors import BrokerLabError
+from brokerlab.errors import BrokerLabError, DockerError
 from brokerlab.labfolder import ports_of_running_labs, running_labs
 from brokerlab.processes import listener_on
+from brokerlab.runtimes import daemon
 from brokerlab.settings import Settings
 
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "fuse.sshfs", "9p")
@@ -55,6 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
         _system,
         _java,
         _jars,
+        _docker,
         _memory,
         _home,
         _ports,
@@ -94,6 +96,21 @@ def _jars(settings: Settings) -> Iterator[Finding]:
         return
     slower = "" if have.archive else "run `brokerlab prefetch` to make the class-data archive"
     yield Finding("jars", f"Kafka {have.version}, {len(have.jars)} jars, all verified", slower)
+
+
+def _docker(settings: Settings) -> Iterator[Finding]:
+    if settings.runtime == "local" or not (
+        settings.runtime == "containers" or daemon.is_worth_asking()
+    ):
+        return
+    try:
+        daemon.check()
+        image = daemon.find_image(settings.image)
+    except DockerError as error:
+        found, _, advice = str(error).partition(": ")
+        yield Finding("containers", found, advice, bad=settings.runtime == "containers")
+        return
+    yield Finding("containers", f"Docker answers and has {image.name}, {image.digest}")
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:

@@ -27,6 +27,14 @@ class NotFetchedError(BrokerLabError):
     """The jars or the class-data archive are not in the cache yet."""
 
 
+class DockerError(BrokerLabError):
+    """Docker cannot run the lab's containers."""
+
+
+class ImageNotFetchedError(DockerError):
+    """The image that containers are started from is not on this machine yet."""
+
+
 class ResourceError(BrokerLabError):
     """The machine has too little memory or disk, or a folder that cannot be written."""
 

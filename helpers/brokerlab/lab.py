@@ -29,6 +29,7 @@ def start(
     broker_properties: Mapping[str, Any] | None = None,
     zookeeper_properties: Mapping[str, Any] | None = None,
     keep: bool = False,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> Lab:
     """Start a lab, or attach to the one that runs, and return when it can be used.
@@ -43,6 +44,8 @@ def start(
         Properties to add to the files, or to set otherwise than the lab does.
     keep : bool
         Keep the lab until it is stopped, even when no process uses it any more.
+    runtime : str, optional
+        How nodes run, instead of what BROKERLAB_RUNTIME says.
     progress : Progress, optional
         Where to show the steps; by default in the notebook or on the terminal.
 
@@ -63,9 +66,12 @@ def start(
     }
     shown = progress or in_notebook_or_terminal()
     asked = _settings.read()
+    how = asked.runtime if runtime is None else _settings.check_runtime(runtime, "runtime")
     folder = LabFolder(asked.home, name)
     begun = time.monotonic()
-    status = control.up(folder, asked, shown, brokers=wanted, keep=keep, overrides=overrides)
+    status = control.up(
+        folder, asked, shown, brokers=wanted, keep=keep, overrides=overrides, runtime=how
+    )
     lab = Lab(folder, status)
     if status["attached"]:
         text = f"attached to the lab that is already running: {lab.summary()}"
@@ -161,7 +167,7 @@ class LabNode:
 
     @property
     def pid(self) -> int | None:
-        """The process id, or None while there is no process."""
+        """The process id, or None while there is no process, or none of this system."""
         pid: int | None = self._now()["pid"]
         return pid
 
@@ -186,6 +192,11 @@ class LabNode:
     def properties(self) -> str:
         """The text of the properties file that the process reads."""
         return self.properties_file.read_text(encoding="ascii")
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data, to be read only; that of a container is copied to this machine each time."""
+        return Path(control.ask(self._lab.folder, self._lab.progress(), "data", name=self.name))
 
     def log(self, lines: int = 20, containing: str = "") -> str:
         """Return the last `lines` lines of the node's log that hold the text `containing`."""
@@ -470,7 +481,7 @@ class Lab:
             f"<tr><td style='text-align:left'>{node['name']}</td>"
             f"<td style='text-align:left'>{topology.HOST}:{node['port']}</td>"
             f"<td style='text-align:left'>{_MARKS.get(node['state'], '○')} {node['state']}</td>"
-            f"<td style='text-align:left'>{_pid(node)}</td></tr>"
+            f"<td style='text-align:left'>{what_runs(node)}</td></tr>"
             for node in status["nodes"]
         )
         heads = "".join(
@@ -489,7 +500,10 @@ class Lab:
         self.stop()
 
 
-def _pid(node: Mapping[str, Any]) -> str:
+def what_runs(node: Mapping[str, Any]) -> str:
+    """Say which process or container a node of a lab's status is at the moment."""
+    if node["container"]:
+        return f"container {node['container']}"
     return f"pid {node['pid']}" if node["pid"] else "no process"
 
 

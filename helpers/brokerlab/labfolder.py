@@ -9,6 +9,7 @@
         spawn.lock        held by whoever is starting a supervisor
         leases/           one locked file for each process that uses the lab
         nodes/NAME/       a node's properties, log and data
+        containers.mark   what its containers are labelled with, while there may be any
         supervisor.log
 
 All locks are the operating system's: they end with the process that holds them, however it ends, so none
@@ -53,6 +54,7 @@ class LabFolder:
         self.leases = self.path / "leases"
         self.state_file = self.path / "state.json"
         self.log = self.path / "supervisor.log"
+        self.containers_mark = self.path / "containers.mark"
 
     def create(self) -> None:
         """Create the folder, for its owner alone."""
@@ -199,14 +201,25 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def running_labs(home: Path) -> list[LabFolder]:
     """Return the folders of all labs of this home whose supervisor lives."""
+    return [folder for folder in _labs(home) if _is_running(folder)]
+
+
+def labs_with_anything(home: Path) -> list[LabFolder]:
+    """Return the folders of the running labs, and of those that may have left containers."""
+    return [f for f in _labs(home) if _is_running(f) or f.containers_mark.exists()]
+
+
+def _labs(home: Path) -> list[LabFolder]:
     found = []
     for path in sorted((home / "labs").glob("*")):
         with contextlib.suppress(SettingError):
-            folder = LabFolder(home, path.name)
-            owner = (folder.read_state() or {}).get("supervisor")
-            if owner and Identity(owner["pid"], owner["born"]).alive():
-                found.append(folder)
+            found.append(LabFolder(home, path.name))
     return found
+
+
+def _is_running(folder: LabFolder) -> bool:
+    owner = (folder.read_state() or {}).get("supervisor")
+    return owner is not None and Identity(owner["pid"], owner["born"]).alive()
 
 
 def ports_of_running_labs(home: Path) -> set[int]:

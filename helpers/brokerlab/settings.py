@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ import platformdirs
 
 from brokerlab.errors import SettingError
 
-RUNTIMES = ("auto", "local")
+RUNTIMES = ("auto", "local", "containers")
+IMAGE = "apache/kafka:3.9.2"
 
 VARIABLES = {
     "BROKERLAB_HOME": "folder of the runtime state: one folder a lab with its data, logs and locks",
     "BROKERLAB_CACHE": "folder of what is fetched or made once: the jars and the class-data archive",
-    "BROKERLAB_RUNTIME": "how nodes run: auto or local (Java processes on this machine)",
+    "BROKERLAB_RUNTIME": "how nodes run: local (Java processes on this machine), containers (Docker's), or auto: containers if Docker runs and has the image, else local",
+    "BROKERLAB_IMAGE": f"the image that containers are started from (default {IMAGE})",
     "BROKERLAB_LINGER": "seconds that a lab outlives its last notebook (default 60)",
     "BROKERLAB_MIRROR": "address of a Maven repository to fetch the jars from instead of Maven Central",
 }
@@ -36,6 +39,8 @@ class Settings:
         Absolute folders; they need not exist yet.
     runtime : str
         One of `RUNTIMES`.
+    image : str
+        Name of a container image with the layout of apache/kafka.
     linger : float
         Seconds.
     mirror : str or None
@@ -45,6 +50,7 @@ class Settings:
     home: Path
     cache: Path
     runtime: str
+    image: str
     linger: float
     mirror: str | None
 
@@ -70,18 +76,37 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
                 f"{name} is {value!r}, and there is no such user: set it to the path of one folder."
             ) from None
 
-    runtime = env.get("BROKERLAB_RUNTIME") or "auto"
-    if runtime not in RUNTIMES:
-        raise SettingError(
-            f"BROKERLAB_RUNTIME is {runtime!r}, which BrokerLab does not know: set it to one of {', '.join(RUNTIMES)}."
-        )
     return Settings(
         home=folder("BROKERLAB_HOME", platformdirs.user_state_path("brokerlab")),
         cache=folder("BROKERLAB_CACHE", platformdirs.user_cache_path("brokerlab")),
-        runtime=runtime,
+        runtime=check_runtime(env.get("BROKERLAB_RUNTIME") or "auto", "BROKERLAB_RUNTIME"),
+        image=_image(env.get("BROKERLAB_IMAGE") or IMAGE),
         linger=_seconds(env.get("BROKERLAB_LINGER") or "60"),
         mirror=_address(env.get("BROKERLAB_MIRROR") or ""),
     )
+
+
+def check_runtime(name: object, what: str) -> str:
+    """Return the name of a runtime, or say that `what` is none.
+
+    Raises
+    ------
+    SettingError
+        There is no such runtime.
+    """
+    if name not in RUNTIMES:
+        raise SettingError(
+            f"{what} is {name!r}, which BrokerLab does not know: set it to one of {', '.join(RUNTIMES)}."
+        )
+    return str(name)
+
+
+def _image(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", text):
+        raise SettingError(
+            f"BROKERLAB_IMAGE is {text!r}, which is not the name of an image: set it to one such as {IMAGE}."
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import distribution, machine, probes, settings, topology
+from brokerlab import machine, probes, settings, topology
 from brokerlab.errors import (
     BrokerLabError,
+    DockerError,
     LabBusyError,
     NodeFailedError,
     NoLabError,
@@ -38,8 +39,7 @@ from brokerlab.errors import (
 )
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.processes import Identity
-from brokerlab.runtimes import RunningNode, Runtime
-from brokerlab.runtimes.local import LocalRuntime
+from brokerlab.runtimes import RunningNode, Runtime, choice
 from brokerlab.topology import NodeSpec, Ports
 
 START_SECONDS = 60.0
@@ -53,22 +53,21 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Node:
-    """A node of the lab: what it is, the process that runs it now (if any), and how it stands."""
+    """A node of the lab: what it is, what runs it now (if anything does), and how it stands."""
 
     spec: NodeSpec
     running: RunningNode | None = None
     state: str = "new"
 
     def to_dict(self) -> dict[str, Any]:
-        identity = self.running.identity if self.running and self.running.alive() else None
+        nothing = dict.fromkeys(("pid", "born", "container"))
         return {
             "name": self.spec.name,
             "role": self.spec.role,
             "id": self.spec.id,
             "port": self.spec.port,
-            "pid": identity.pid if identity else None,
-            "born": identity.born if identity else None,
             "state": self.state,
+            **(self.running.describe() if self.running and self.running.alive() else nothing),
         }
 
     @property
@@ -108,6 +107,7 @@ class Supervisor:
         self._ports: Ports | None = None
         self._overrides: dict[str, dict[str, str]] = {"zookeeper": {}, "broker": {}}
         self._runtime: Runtime | None = None
+        self._why = ""
         self._cluster_id: str | None = None
         self._control = folder.socket_address()
         self._changing = asyncio.Lock()
@@ -143,12 +143,18 @@ class Supervisor:
         """End what a supervisor that died left behind: its own nodes only, by identity."""
         left = self.folder.read_state() or {}
         orphans = [
-            Identity(node["pid"], node["born"]) for node in left.get("nodes", ()) if node.get("pid")
+            Identity(node["pid"], node["born"])
+            for node in left.get("nodes", ())
+            if node.get("born")
         ]
         for orphan in orphans:
             if orphan.send(signal.SIGKILL):
                 log.warning("ended a node left behind: pid %d", orphan.pid)
         await _until(_all_gone(orphans), 5, "the nodes left behind to end")
+        try:
+            await asyncio.to_thread(choice.sweep, self.folder)
+        except DockerError as error:
+            log.warning("containers may be left behind: %s", error)
         self.folder.clear()
         self.folder.clear_nodes()
 
@@ -220,6 +226,7 @@ class Supervisor:
             "up": self._up,
             "node": self._node,
             "add_broker": self._add_broker,
+            "data": self._data,
         }
         async with self._changing:
             self._change = asyncio.current_task()
@@ -254,6 +261,8 @@ class Supervisor:
             "schema": 1,
             "lab": self.folder.name,
             "runtime": self._runtime.name if self._runtime else self.settings.runtime,
+            "why": self._why,
+            **(self._runtime.describe() if self._runtime else {}),
             "state": self.state,
             "cluster_id": self._cluster_id,
             "bootstrap_servers": ",".join(f"{topology.HOST}:{spec.port}" for spec in brokers),
@@ -281,22 +290,30 @@ class Supervisor:
         brokers: int | None = None,
         keep: bool = False,
         overrides: dict[str, dict[str, str]] | None = None,
+        runtime: str | None = None,
     ) -> dict[str, Any]:
         """Start the lab, or say what already runs."""
         self.kept = self.kept or keep
         overrides = overrides or {}
         if self.state != "new":
-            self._check_same(brokers, overrides)
+            self._check_same(brokers, overrides, runtime)
             return await self._status() | {"attached": True}
         try:
-            await self._start_lab(steps, brokers or 3, overrides)
+            await self._start_lab(steps, brokers or 3, overrides, runtime or self.settings.runtime)
         except BaseException:
             # Half a lab is of no use to anybody: take it all down, and let the next start begin afresh.
             self._finished.set()
             raise
         return await self._status() | {"attached": False}
 
-    def _check_same(self, brokers: int | None, overrides: dict[str, dict[str, str]]) -> None:
+    def _check_same(
+        self, brokers: int | None, overrides: dict[str, dict[str, str]], runtime: str | None
+    ) -> None:
+        assert self._runtime is not None
+        if runtime not in (None, "auto", self._runtime.name):
+            raise SettingError(
+                f"The lab {self.folder.name!r} already runs with runtime {self._runtime.name!r} and {runtime!r} was asked for: stop it (`brokerlab stop`), then start again."
+            )
         have = sum(node.spec.role == "broker" for node in self.nodes.values())
         if brokers is not None and brokers > have:
             raise SettingError(
@@ -310,16 +327,19 @@ class Supervisor:
                 )
 
     async def _start_lab(
-        self, steps: Steps, brokers: int, overrides: dict[str, dict[str, str]]
+        self, steps: Steps, brokers: int, overrides: dict[str, dict[str, str]], runtime: str
     ) -> None:
         self.state = "starting"
         self._started_with = brokers
         self._overrides.update(overrides)
         machine.check_memory(brokers)
         machine.check_disk(self.folder.path, machine.LAB_DISK, "BROKERLAB_HOME")
-        self._runtime = LocalRuntime(
-            await asyncio.to_thread(distribution.installed, self.settings, verify=True)
+        self._runtime, self._why = await asyncio.to_thread(
+            choice.choose, runtime, self.settings, self.folder
         )
+        if self._why:
+            with steps.step(self._why):
+                pass
         ports = self._choose_ports(brokers)
         try:
             await self._start_nodes(steps, ports)
@@ -340,16 +360,19 @@ class Supervisor:
         return topology.choose_ports(brokers, ports_of_running_labs(self.folder.home))
 
     async def _start_nodes(self, steps: Steps, ports: Ports) -> None:
+        assert self._runtime is not None
         brokers = self._started_with
         self._ports = ports
         self.nodes = {}
-        specs = [topology.zookeeper(ports.zookeeper, self._overrides["zookeeper"])]
+        specs = [
+            topology.zookeeper(ports.zookeeper, self._overrides["zookeeper"], self._runtime.apart)
+        ]
         specs += [self._broker_spec(number) for number in range(1, brokers + 1)]
         for spec in specs:
             self.nodes[spec.name] = Node(spec)
         zookeeper, *others = self.nodes.values()
         with steps.step(f"ZooKeeper serves on {topology.HOST}:{ports.zookeeper}"):
-            self._launch(zookeeper)
+            await self._launch(zookeeper)
             await self._until_usable(zookeeper)
         plural = "broker" if brokers == 1 else "brokers"
         where = ", ".join(str(node.spec.port) for node in others)
@@ -364,19 +387,25 @@ class Supervisor:
             await self._until_coordinated(brokers)
 
     def _broker_spec(self, number: int) -> NodeSpec:
-        assert self._ports is not None
+        assert self._ports is not None and self._runtime is not None
         return topology.broker(
             number,
             self._ports.of_broker(number),
             self._ports.zookeeper,
             self._started_with,
             self._overrides["broker"],
+            self._runtime.apart,
         )
 
-    def _launch(self, node: Node) -> None:
-        assert self._runtime is not None
+    async def _launch(self, node: Node) -> None:
+        runtime = self._runtime
+        assert runtime is not None
         topology.check_port_free(node.spec.name, node.spec.port)
-        node.running = self._runtime.start(node.spec, self.folder.node(node.spec.name))
+
+        def start() -> None:
+            node.running = runtime.start(node.spec, self.folder.node(node.spec.name))
+
+        await _to_its_end(start)
         node.state = "starting"
         self._write_state()
 
@@ -406,7 +435,7 @@ class Supervisor:
         znode in the way and gives up. That is no fault of anybody: it is started once more.
         """
         for _ in range(STARTS):
-            self._launch(node)
+            await self._launch(node)
             try:
                 return await self._until_usable(node)
             except NodeFailedError as error:
@@ -458,9 +487,7 @@ class Supervisor:
 
     async def _node(self, steps: Steps, name: str, verb: str) -> dict[str, Any]:
         """Do one thing to one node; the answer has the seconds it took."""
-        node = self.nodes.get(name)
-        if node is None:
-            raise NoLabError(f"The lab has no node {name!r}: it has {', '.join(self.nodes)}.")
+        node = self._named(name)
         allowed = {
             "stop": ("running", "paused"),
             "kill": ("running", "paused"),
@@ -477,6 +504,18 @@ class Supervisor:
         await getattr(self, f"_{verb}_node")(steps, node)
         self._write_state()
         return {"seconds": time.monotonic() - begun, "state": node.state}
+
+    def _named(self, name: str) -> Node:
+        node = self.nodes.get(name)
+        if node is None:
+            raise NoLabError(f"The lab has no node {name!r}: it has {', '.join(self.nodes)}.")
+        return node
+
+    async def _data(self, steps: Steps, name: str) -> str:
+        """Return the path of a folder with a node's data."""
+        assert self._runtime is not None
+        spec = self._named(name).spec
+        return str(await asyncio.to_thread(self._runtime.data, spec, self.folder.node(name)))
 
     async def _start_node(self, steps: Steps, node: Node) -> None:
         assert self._ports is not None
@@ -516,12 +555,12 @@ class Supervisor:
 
     async def _pause_node(self, steps: Steps, node: Node) -> None:
         assert node.running is not None
-        node.running.pause()
+        await _to_its_end(node.running.pause)
         node.state = "paused"
 
     async def _resume_node(self, steps: Steps, node: Node) -> None:
         assert node.running is not None
-        node.running.resume()
+        await _to_its_end(node.running.resume)
         node.state = "running"
 
     async def _end(self, node: Node, patience: float) -> None:
@@ -533,12 +572,12 @@ class Supervisor:
         node.state = "ending"
         gone = _all_gone([running])
         if patience:
-            running.resume()
-            running.terminate()
+            await _to_its_end(running.resume)
+            await _to_its_end(running.terminate)
             with contextlib.suppress(NodeFailedError):
                 await _until(gone, patience, f"{node.spec.name} to stop")
         if running.alive():
-            running.kill()
+            await _to_its_end(running.kill)
             await _until(gone, 5, f"{node.spec.name} to end")
 
     async def _add_broker(self, steps: Steps) -> dict[str, Any]:
@@ -569,9 +608,24 @@ class Supervisor:
         nodes = list(self.nodes.values())
         zookeeper_up = any(n.spec.role == "zookeeper" and n.up for n in nodes)
         brokers = [n for n in nodes if n.spec.role == "broker"]
-        patience = LAB_STOP_SECONDS if zookeeper_up else 0
-        await asyncio.gather(*(self._end(node, patience) for node in brokers))
-        await asyncio.gather(*(self._end(n, 1) for n in nodes if n.spec.role == "zookeeper"))
+        patience = 0.0
+        if zookeeper_up and self._runtime:
+            patience = LAB_STOP_SECONDS - self._runtime.clear_seconds
+        await self._end_all(brokers, patience)
+        await self._end_all([n for n in nodes if n.spec.role == "zookeeper"], 1)
+        if self._runtime:
+            try:
+                await _to_its_end(self._runtime.clear)
+            except DockerError as error:
+                log.warning("containers are left behind: %s", error)
+
+    async def _end_all(self, nodes: Sequence[Node], patience: float) -> None:
+        ends = (self._end(node, patience) for node in nodes)
+        for outcome in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(outcome, BrokerLabError):
+                log.warning("a node did not end: %s", outcome)
+            elif outcome is not None:
+                raise outcome
 
 
 def last_error(text: str) -> str:
@@ -592,6 +646,16 @@ def last_error(text: str) -> str:
     causes = [line for line in exception if line.startswith("Caused by: ")]
     deepest = f", {causes[-1][0].lower()}{causes[-1][1:].strip()}" if causes else ""
     return exception[0].strip().removesuffix(".") + deepest.removesuffix(".")
+
+
+async def _to_its_end(call: Callable[[], None]) -> None:
+    """Make a call that may take a moment, and whose outcome must be known even if nobody waits for it any more."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _all_gone(those: Sequence[RunningNode | Identity]) -> Callable[[], Awaitable[bool]]:

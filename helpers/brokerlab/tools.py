@@ -27,7 +27,8 @@ from brokerlab.errors import (
 
 _PACKAGE = Path(__file__).parent
 
-LOG4J = {kind: (_PACKAGE / "log4j" / f"{kind}.properties").as_uri() for kind in ("node", "tool")}
+LOG4J_FILES = {kind: _PACKAGE / "log4j" / f"{kind}.properties" for kind in ("node", "tool")}
+LOG4J = {kind: file.as_uri() for kind, file in LOG4J_FILES.items()}
 
 MAIN_CLASSES = {
     "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",

@@ -16,12 +16,19 @@ from brokerlab.errors import PortTakenError, SettingError
 from brokerlab.processes import listener_on
 
 HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
 MOST_BROKERS = 8
 ARTICLE_ZOOKEEPER_PORT = 2181
 ARTICLE_BROKER_PORT = 9092
 # Below the ephemeral range of Linux, macOS and Windows: a client that keeps polling a dead broker on an
 # ephemeral port can be given that very port, connect to itself, and keep the broker out for good.
 BLOCKS = range(19_000, 29_984, 16)
+
+# Among the nodes of a lab whose nodes have addresses of their own; no port of a lab on this machine.
+INTERNAL_PORT = 9192
+
+# Relative to the folder that a node runs in.
+DATA = "data"
 
 ZOOKEEPER_SESSION_SECONDS = 3.0
 
@@ -274,12 +281,12 @@ def check_broker_count(brokers: object) -> int:
     return brokers
 
 
-def zookeeper(port: int, overrides: Mapping[str, str]) -> NodeSpec:
-    """Describe the ZooKeeper node."""
+def zookeeper(port: int, overrides: Mapping[str, str], apart: bool = False) -> NodeSpec:
+    """Describe the ZooKeeper node; for `apart` see `broker`."""
     lines = {
         "clientPort": str(port),
-        "clientPortAddress": HOST,
-        "dataDir": "data",
+        "clientPortAddress": EVERYWHERE if apart else HOST,
+        "dataDir": DATA,
         **{setting.key: setting.lab for setting in ZOOKEEPER_SETTINGS},
     }
     return NodeSpec(
@@ -288,20 +295,46 @@ def zookeeper(port: int, overrides: Mapping[str, str]) -> NodeSpec:
 
 
 def broker(
-    number: int, port: int, zookeeper_port: int, brokers: int, overrides: Mapping[str, str]
+    number: int,
+    port: int,
+    zookeeper_port: int,
+    brokers: int,
+    overrides: Mapping[str, str],
+    apart: bool = False,
 ) -> NodeSpec:
-    """Describe broker `number` of a cluster that started with `brokers` brokers."""
+    """Describe broker `number` of a cluster that started with `brokers` brokers.
+
+    Parameters
+    ----------
+    apart : bool
+        Whether each node has addresses of its own, as a container has: then it listens on all of them, and
+        the nodes find each other by name. Clients find them on this machine all the same.
+    """
+    name = f"broker-{number}"
     lines = {
         "broker.id": str(number),
-        "listeners": f"PLAINTEXT://{HOST}:{port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "zookeeper.connect": f"{HOST}:{zookeeper_port}",
-        "log.dirs": "data",
+        **(_listeners_apart(name, port) if apart else _listeners(port)),
+        "zookeeper.connect": f"{'zookeeper' if apart else HOST}:{zookeeper_port}",
+        "log.dirs": DATA,
         **{setting.key: setting.lab for setting in broker_settings(brokers)},
     }
-    return NodeSpec(
-        f"broker-{number}", "broker", number, port, render(_override(lines, overrides, "broker"))
-    )
+    return NodeSpec(name, "broker", number, port, render(_override(lines, overrides, "broker")))
+
+
+def _listeners(port: int) -> dict[str, str]:
+    return {
+        "listeners": f"PLAINTEXT://{HOST}:{port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+    }
+
+
+def _listeners_apart(name: str, port: int) -> dict[str, str]:
+    return {
+        "listeners": f"PLAINTEXT://{EVERYWHERE}:{port},INTERNAL://{EVERYWHERE}:{INTERNAL_PORT}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port},INTERNAL://{name}:{INTERNAL_PORT}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT",
+        "inter.broker.listener.name": "INTERNAL",
+    }
 
 
 _OURS = {

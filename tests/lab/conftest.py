@@ -13,9 +13,9 @@ from homes import fresh_home
 
 
 @pytest.fixture(scope="module")
-def module_home() -> Iterator[Path]:
+def module_home(runtime: str) -> Iterator[Path]:
     """A fresh BROKERLAB_HOME for one module."""
-    with fresh_home() as path:
+    with fresh_home(runtime) as path:
         yield path
 
 

@@ -22,6 +22,7 @@ from brokerlab.progress import Progress
 from homes import LINGER
 from jupyter_client.manager import KernelManager
 from leftovers import processes_of
+from runtimes import on_every_runtime
 from witnesses import Starter, alive, assert_nothing_half_done, metadata, pids, until, zookeeper_ids
 
 pytestmark = pytest.mark.cluster
@@ -30,7 +31,7 @@ ATTACH_SECONDS = 1.0
 STOP_SECONDS = 5.0
 GONE_SECONDS = LINGER + 15.0
 SUPERVISOR_GONE_SECONDS = 2.0
-ROUNDS = 20
+ROUNDS = {"local": 20, "containers": 3}
 
 START = """
 import json, time
@@ -101,6 +102,7 @@ class Kernel:
         self._connect()
 
 
+@on_every_runtime
 def test_what_jupyter_does_to_a_kernel_leaves_the_brokers_alone(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +126,7 @@ def test_what_jupyter_does_to_a_kernel_leaves_the_brokers_alone(
         assert alive(pids(first).values()) == []
 
 
+@on_every_runtime
 def test_when_the_last_kernel_is_gone_nothing_is_left(home: Path) -> None:
     with Kernel() as first, Kernel() as last:
         nodes = pids(first.start_lab(brokers=1))
@@ -154,6 +157,7 @@ def test_the_nodes_end_with_their_supervisor_and_the_next_start_works(home: Path
     assert not set(pids(again.status()).values()) & set(nodes)
 
 
+@on_every_runtime
 def test_a_supervisor_that_is_asked_to_end_ends_its_nodes_first(home: Path) -> None:
     lab = brokerlab.start(brokers=1, progress=Progress())
     os.kill(lab.status()["supervisor"]["pid"], signal.SIGTERM)
@@ -162,11 +166,12 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_nodes_first(home: Path) -> N
     assert "shut down completed" in lab.brokers[1].log(200)
 
 
+@on_every_runtime
 @pytest.mark.timeout(600)
-def test_two_starts_at_once_get_one_cluster(home: Path) -> None:
+def test_two_starts_at_once_get_one_cluster(home: Path, runtime: str) -> None:
     with Starter() as one, Starter() as two:
         seen = set()
-        for number in range(ROUNDS):
+        for number in range(ROUNDS[runtime]):
             for starter in (one, two):
                 starter.ask(brokers=1)
             first, second = one.answer(), two.answer()
@@ -174,16 +179,25 @@ def test_two_starts_at_once_get_one_cluster(home: Path) -> None:
             assert pids(first) == pids(second), number
             assert first["supervisor"] == second["supervisor"], number
             assert {first["state"], second["state"]} == {"usable"}
-            assert set(alive(map(int, _java_processes(home)))) == set(pids(first).values()), number
+            assert _nodes(home, runtime) == {_what(node) for node in first["nodes"]}, number
             seen.add(first["cluster_id"])
             brokerlab.attach().stop()
             one.release()
             two.release()
-        assert len(seen) == ROUNDS
+        assert len(seen) == ROUNDS[runtime]
 
 
-def _java_processes(home: Path) -> list[str]:
-    return [line.split()[0] for line in processes_of(home) if "java" in line.split()[1]]
+def _nodes(home: Path, runtime: str) -> set[str]:
+    """Return the running nodes of a home as the system sees them: as pids or as containers."""
+    if runtime == "containers":
+        listing = ["docker", "ps", "--format={{.ID}}", f"--filter=label=brokerlab.home={home}"]
+        asked = subprocess.run(listing, capture_output=True, text=True, check=True, timeout=30)
+        return set(asked.stdout.split())
+    return {line.split()[0] for line in processes_of(home) if "java" in line.split()[1]}
+
+
+def _what(node: dict[str, Any]) -> str:
+    return str(node["container"] or node["pid"])
 
 
 def test_a_reused_pid_is_never_touched_and_a_leftover_is_ended(home: Path) -> None:
@@ -251,8 +265,9 @@ def test_a_lab_that_a_crashed_supervisor_left_running_is_ended_by_the_next_start
     assert lab.cluster_id != left.cluster_id, "the old data should be gone"
 
 
+@on_every_runtime
 @pytest.mark.parametrize("trouble", ["frozen and dead brokers", "a frozen ZooKeeper"])
-def test_a_lab_in_trouble_stops_in_time_too(home: Path, trouble: str) -> None:
+def test_a_lab_in_trouble_stops_in_time_too(home: Path, trouble: str, runtime: str) -> None:
     lab = brokerlab.start(brokers=3, progress=Progress())
     nodes = pids(lab.status())
     if trouble == "a frozen ZooKeeper":
@@ -263,7 +278,7 @@ def test_a_lab_in_trouble_stops_in_time_too(home: Path, trouble: str) -> None:
     begun = time.monotonic()
     lab.stop()
     assert time.monotonic() - begun <= STOP_SECONDS
-    assert _java_processes(home) == []
+    assert _nodes(home, runtime) == set()
     until(lambda: not processes_of(home), 2, "the supervisor to end")
 
 
@@ -278,8 +293,11 @@ print("started", flush=True)
 """
 
 
+@on_every_runtime
 @pytest.mark.parametrize("moment", ["at once", "the supervisor listens", "ZooKeeper serves"])
-def test_a_start_that_is_interrupted_leaves_nothing_half_done(home: Path, moment: str) -> None:
+def test_a_start_that_is_interrupted_leaves_nothing_half_done(
+    home: Path, moment: str, runtime: str
+) -> None:
     folder = LabFolder(home)
     argv = [sys.executable, "-u", "-c", INTERRUPTED]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stderr=subprocess.PIPE) as start:
@@ -296,10 +314,11 @@ def test_a_start_that_is_interrupted_leaves_nothing_half_done(home: Path, moment
     lab = brokerlab.start(brokers=1, progress=Progress())
     assert lab.state == "usable"
     assert set(metadata(lab.bootstrap_servers).brokers) == {1}
-    assert len(_java_processes(home)) == 2
+    assert len(_nodes(home, runtime)) == 2
     assert len(lab.status()["leases"]) == 1
 
 
+@on_every_runtime
 @pytest.mark.parametrize("node", ["zookeeper", "broker-1"])
 def test_a_lab_can_be_stopped_in_the_middle_of_its_start(home: Path, node: str) -> None:
     folder = LabFolder(home)
@@ -328,6 +347,7 @@ def test_ctrl_c_on_the_command_line_takes_back_a_kept_lab(home: Path) -> None:
     assert_nothing_half_done(home)
 
 
+@on_every_runtime
 def test_deleting_the_home_ends_the_lab_and_spares_the_next(home: Path) -> None:
     import shutil
 

@@ -11,25 +11,27 @@ import psutil
 import pytest
 from brokerlab import control, probes, topology
 from brokerlab.errors import BrokerLabError, NodeFailedError
-from brokerlab.lab import Lab, LabNode
+from brokerlab.lab import Lab, LabNode, what_runs
 from brokerlab.observe import snapshot
 from brokerlab.processes import Identity
 from brokerlab.progress import Progress
 from confluent_kafka import Producer
+from runtimes import on_every_runtime
 from witnesses import (
     broker_configs,
     create_topic,
+    is_frozen,
     led_by,
+    listeners_on,
     listening,
     metadata,
-    pids,
     produce,
     read_all,
     until,
     zookeeper_ids,
 )
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, on_every_runtime]
 
 SESSION = topology.ZOOKEEPER_SESSION_SECONDS
 
@@ -66,7 +68,7 @@ def test_stop_and_start_of_a_broker(nodes: Lab) -> None:
     assert zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}
     assert broker.pid and broker.pid != pid
     assert broker.port == port
-    assert listening(broker.pid)
+    assert listeners_on(port) == {"127.0.0.1"}
     assert nodes.state == "usable"
     assert led_by(servers, 2) == [], "leaders move when the learner moves them"
 
@@ -150,7 +152,7 @@ def test_pause_and_resume_of_a_broker(nodes: Lab) -> None:
     pid = broker.pid
     assert pid
     report = broker.pause()
-    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    assert is_frozen(pid)
     assert report.verb == "paused" and report.noticed is not None
     assert SESSION / 3 < report.noticed < SESSION + 5
     assert report.new_leaders is not None and report.led >= 1
@@ -159,7 +161,7 @@ def test_pause_and_resume_of_a_broker(nodes: Lab) -> None:
     assert (broker.state, broker.pid) == ("paused", pid)
     report = broker.resume()
     assert report.verb == "resumed" and report.noticed is not None
-    assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
+    assert not is_frozen(pid)
     until(lambda: zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}, 10, "broker 2 to be back")
     assert broker.pid == pid
 
@@ -246,11 +248,17 @@ def test_a_verb_that_does_not_fit_is_one_sentence(nodes: Lab) -> None:
         control.ask(nodes.folder, Progress(), "node", name="broker-9", verb="kill")
 
 
-def test_the_file_that_is_shown_is_the_one_that_is_read(nodes: Lab) -> None:
+def test_the_file_that_is_shown_is_the_one_that_is_read(nodes: Lab, runtime: str) -> None:
     for node in (nodes.zookeeper, *nodes.brokers.values()):
         assert node.pid
         process = psutil.Process(node.pid)
-        assert Path(process.cwd(), process.cmdline()[-1]) == node.properties_file
+        read = Path(process.cwd(), process.cmdline()[-1])
+        if runtime == "containers":
+            # A container has a root folder of its own, and a copy of the file.
+            copy = Path(f"/proc/{node.pid}/root") / read.relative_to("/")
+            assert copy.read_text("ascii") == node.properties
+        else:
+            assert read == node.properties_file
     zookeeper = probes.four_letter(nodes.zookeeper_port, "conf") or ""
     assert f"clientPort={nodes.zookeeper_port}" in zookeeper.splitlines()
     assert "tickTime=500" in zookeeper.splitlines()
@@ -278,11 +286,14 @@ def test_every_explained_setting_is_in_a_rendered_file(nodes: Lab) -> None:
             assert setting.key in explained._repr_html_()
 
 
-def test_the_lab_listens_on_loopback_only_and_its_files_are_private(nodes: Lab) -> None:
+def test_the_lab_listens_on_loopback_only_and_its_files_are_private(
+    nodes: Lab, runtime: str
+) -> None:
     status = nodes.status()
-    for pid in pids(status).values():
-        addresses = listening(pid)
-        assert addresses and set(addresses) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    for node in status["nodes"]:
+        assert listeners_on(node["port"]) == {"127.0.0.1"}
+        if runtime == "local":
+            assert set(listening(node["pid"])) == {"127.0.0.1"}
     assert listening(status["supervisor"]["pid"]) == []
     for path in [nodes.folder.home, *nodes.folder.path.rglob("*")]:
         try:
@@ -318,11 +329,22 @@ def test_a_broker_that_is_back_stays_back(nodes: Lab, early: float) -> None:
         assert 2 in (probes.registered_brokers(nodes.zookeeper_port) or ())
 
 
+def test_the_data_of_a_broker_can_be_read_here(nodes: Lab) -> None:
+    create_topic(nodes.bootstrap_servers, "as-files", [[1, 2]])
+    produce(nodes.bootstrap_servers, "as-files", ["hello"], acks="all")
+    held = []
+    for broker in nodes.brokers.values():
+        held += [log.read_bytes() for log in (broker.data / "as-files-0").glob("*.log")]
+    assert len(held) == 2 and held[0] == held[1] and b"hello" in held[0]
+    with pytest.raises(BrokerLabError, match="no node 'broker-9'"):
+        control.ask(nodes.folder, Progress(), "data", name="broker-9")
+
+
 def test_what_the_lab_shows_of_itself(nodes: Lab) -> None:
     text, page = repr(nodes), nodes._repr_html_()
     assert text == "<Lab 'main': ZooKeeper and 3 brokers, usable>"
     for node in (nodes.zookeeper, *nodes.brokers.values()):
-        assert node.address in page and str(node.pid) in page
+        assert node.address in page and what_runs(node._now()) in page
         assert repr(node) == f"<{node.name} on port {node.port}: running>"
         assert node.log(3).count("\n") == 2
 

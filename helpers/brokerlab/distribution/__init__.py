@@ -2,9 +2,10 @@
 
 from brokerlab.distribution.installation import installed, prefetch, prefetch_2018
 from brokerlab.distribution.jars import KAFKA_VERSION
-from brokerlab.distribution.java import JAVA, Distribution, java_environment
+from brokerlab.distribution.java import FLAGS, JAVA, Distribution, java_environment
 
 __all__ = [
+    "FLAGS",
     "JAVA",
     "KAFKA_VERSION",
     "Distribution",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from brokerlab.processes import Identity
 from brokerlab.topology import NodeSpec
+
+HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
+"""The largest and the first heap of a node, by its role."""
 
 
 class RunningNode(Protocol):
-    """A node that has been started: its process, and what can be done to it."""
+    """A node that has been started, and what can be done to it.
 
-    @property
-    def identity(self) -> Identity: ...
+    Everything but `alive` may take a moment, and is called in a thread of its own.
+    """
 
     def alive(self) -> bool:
-        """Whether the node's process still runs (a paused one does)."""
+        """Whether it still runs (a paused one does); answers at once."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the lab's state tells of it: ``pid``, ``born``, ``container``, each or None."""
 
     def terminate(self) -> None:
         """Ask for a controlled shutdown."""
@@ -28,16 +33,36 @@ class RunningNode(Protocol):
         """Freeze it: its connections stay open and nothing answers."""
 
     def resume(self) -> None:
-        """Let a frozen node go on."""
+        """Let a frozen node go on; one that is not frozen does so anyway."""
 
 
 class Runtime(Protocol):
-    """Starts nodes."""
+    """Starts nodes.
+
+    Attributes
+    ----------
+    name : str
+    apart : bool
+        Whether each node has addresses of its own (see `topology.broker`).
+    clear_seconds : float
+        How long `clear` may take.
+    """
 
     name: str
+    apart: bool
+    clear_seconds: float
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the lab's state tells of it, beside its name."""
 
     def start(self, node: NodeSpec, folder: Path) -> RunningNode:
-        """Start `node` with `folder` as its own; its log is `folder`/node.log.
+        """Start `node`, with the data it has if it ran before; its log is `folder`/node.log.
 
-        The call returns when the process exists, not when it is usable.
+        The call returns when the node exists, not when it is usable.
         """
+
+    def data(self, node: NodeSpec, folder: Path) -> Path:
+        """Return a folder of this machine with the data of a node that was started: its own, or a copy made now."""
+
+    def clear(self) -> None:
+        """Remove what nodes that have ended leave outside their folders, and forget them."""

@@ -7,17 +7,17 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
-from brokerlab.runtimes import RunningNode
+from brokerlab.runtimes import HEAPS, RunningNode
 from brokerlab.tools import LOG4J, MAIN_CLASSES
-from brokerlab.topology import NodeSpec
+from brokerlab.topology import DATA, NodeSpec
 
 FREEZE_LIMIT = 1.0
-HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
 
 
 class LocalNode:
@@ -27,10 +27,13 @@ class LocalNode:
         self._process = process
         identity = Identity.of(process.pid)
         # A process that died at once has no birth to read any more; it is simply not alive.
-        self.identity = identity or Identity(process.pid, "gone")
+        self._identity = identity or Identity(process.pid, "gone")
 
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    def describe(self) -> dict[str, Any]:
+        return self._identity.to_dict() | {"container": None}
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -62,12 +65,17 @@ class LocalRuntime:
     """Starts ZooKeeper and brokers as Java processes, straight from the jars."""
 
     name = "local"
+    apart = False
+    clear_seconds = 0.0
 
     def __init__(self, distribution: Distribution) -> None:
         self._distribution = distribution
 
+    def describe(self) -> dict[str, Any]:
+        return {}
+
     def start(self, node: NodeSpec, folder: Path) -> RunningNode:
-        for name in ("data", "tmp"):
+        for name in (DATA, "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
         heap, initial = HEAPS[node.role]
@@ -85,3 +93,9 @@ class LocalRuntime:
         with (folder / "node.log").open("ab") as log:
             process = spawn_tied(argv, cwd=folder, env=java_environment(), stdout=log)
         return LocalNode(process)
+
+    def data(self, node: NodeSpec, folder: Path) -> Path:
+        return folder / DATA
+
+    def clear(self) -> None:
+        """Do nothing: a process leaves nothing but its folder."""

@@ -1,0 +1,5 @@
+"""What runs a notebook, for the tests of the lessons in containers."""
+
+from nbval_run import nothing_left, run_notebook
+
+__all__ = ["nothing_left", "run_notebook"]
