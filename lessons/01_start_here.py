@@ -71,7 +71,7 @@ assert lab.state == "usable"
 # more than started: ZooKeeper answers, all brokers are registered with it, and one of them is the *controller*, the broker
 # that takes the decisions for the cluster.
 #
-# Here they are. The map is live: it asks the cluster four times a second, and shows what the cluster says.
+# Here they are. The map is live: it asks the cluster about six times a second, and shows what the cluster says.
 
 # %% tags=["nbval-ignore-output"]
 from brokerlab.widgets import ClusterMap
