@@ -165,11 +165,10 @@ shutil.rmtree(folder / "data")
 #
 # ## Three brokers
 #
-# `brokerlab.start()` did just this in lesson 01: ZooKeeper, wait until it serves, then the brokers, all at once. In this
-# lesson they are processes of this machine whatever `BROKERLAB_RUNTIME` says, so that one started by hand can join them.
+# `brokerlab.start()` did just this in lesson 01: ZooKeeper, wait until it serves, then the brokers, all at once.
 
 # %% tags=["nbval-ignore-output"]
-lab = brokerlab.start(brokers=3, runtime="local")
+lab = brokerlab.start(brokers=3, runtime="local")  # no containers: one will join by hand
 q = brokerlab.exercises.load("03_zookeeper_and_brokers", lab)
 tree = ZnodeTree(lab)
 tree
