@@ -77,4 +77,11 @@ def repository(jars: dict[str, tuple[Jar, ...]]) -> Iterator[MavenServer]:
 @pytest.fixture
 def settings(tmp_path: Path, repository: MavenServer, archives: list[Path]) -> Settings:
     """Settings with an empty cache and the repository as mirror."""
-    return Settings(tmp_path / "home", tmp_path / "cache", "auto", 1.0, repository.address)
+    return Settings(
+        home=tmp_path / "home",
+        cache=tmp_path / "cache",
+        runtime="local",
+        image="none",
+        linger=1.0,
+        mirror=repository.address,
+    )
