@@ -68,7 +68,7 @@ class Hand:
         """Commit everything that a topic holds."""
         member = self._queue.cluster.consumer(group)
         ends = []
-        for number in range(PARTITIONS):
+        for number in member.list_topics(topic, timeout=10).topics[topic].partitions:
             _, high = member.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
             ends.append(TopicPartition(topic, number, high))
         member.commit(offsets=ends, asynchronous=False)

@@ -62,9 +62,10 @@ def test_topics_are_made_safe_and_found_again(queue: Queue) -> None:
     assert ensure_topics(queue.cluster, queue.names) == []
     assert check_settings(queue.cluster, queue.names) == []
     topics = queue.cluster.admin().list_topics(timeout=10).topics
-    for name in queue.names.topics:
+    names = queue.names
+    for name, number in zip(names.topics, (PARTITIONS, PARTITIONS, 1, 1), strict=True):
         partitions = topics[name].partitions.values()
-        assert len(partitions) == PARTITIONS
+        assert len(partitions) == number
         assert all(len(one.replicas) == 3 for one in partitions)
 
 

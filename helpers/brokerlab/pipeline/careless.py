@@ -41,10 +41,9 @@ class CarelessStore(Store):
         """Keep a picture, then publish it and hope."""
         accepted = super().accept(picture, content_type, key, limit)
         if accepted.new:
-            row = next(one for one in self.unpublished() if one.id == accepted.id)
-            self.mark_published([row])
+            self.mark_published(one for one in self.unpublished() if one.id == accepted.id)
             self._producer.produce(
-                self._names.requests, picture, row.id.encode(), headers=Attempt().headers()
+                self._names.requests, picture, accepted.id.encode(), headers=Attempt().headers()
             )
             self._producer.poll(0)
         return replace(accepted, state="queued") if accepted.new else accepted

@@ -85,7 +85,7 @@ class Cluster:
                 "enable.idempotence": True,
                 # Without end: to give up on a record is to lose it.
                 "message.timeout.ms": 0,
-                "linger.ms": 2,
+                "linger.ms": 1,
                 "message.max.bytes": LARGEST_RECORD,
                 **(settings or {}),
             },

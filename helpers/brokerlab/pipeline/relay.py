@@ -23,7 +23,7 @@ from brokerlab.pipeline.store import Outgoing, Store
 WINDOW_RECORDS = 500
 WINDOW_BYTES = 16_000_000
 """So much may be on its way to the brokers without their confirmation."""
-LOOK_EVERY = 0.005
+LOOK_EVERY = 0.003
 """Seconds between two looks for new rows."""
 MARK_EVERY = 0.05
 """Seconds between two writes of what was confirmed: the API writes to the same file."""

@@ -26,8 +26,8 @@ from brokerlab.pipeline.messages import Attempt, DeadLetter, Headers, Names, Res
 from brokerlab.pipeline.pictures import NotAPicture
 from brokerlab.pipeline.program import Patience, Say, say
 
-AHEAD = 2
-"""Pictures that wait in the worker beside the one it looks at: enough that it never waits for the network."""
+AHEAD = 6
+"""Pictures that wait in the worker beside the one it looks at; more are taken when half of them are gone."""
 HOLD = 0.2
 """Seconds that answers are held while more pictures wait, so that they go to the brokers together: each request costs
 three brokers about as much as a tenth of a picture. A last answer is not held."""
@@ -273,10 +273,12 @@ class Session:
         if self._paused == roomy:
             self._pause(not roomy)
         message = self._consumer.poll(0.05)
-        if message is not None:
+        while message is not None:
             if message.error() is not None:
                 raise KafkaException(message.error())
             self._take(Task.of(message))
+            full = len(self._queue) >= AHEAD or len(self._commits) >= UNCONFIRMED
+            message = None if full else self._consumer.poll(0)
         if self._held and self._held_for() > HOLD:
             self._publish_held()
         self._producer.poll(0)
@@ -290,7 +292,7 @@ class Session:
             return False
         with self._changed:
             return self._changed.wait_for(
-                lambda: len(self._queue) < AHEAD, 0 if self._paused else SLOW
+                lambda: len(self._queue) <= AHEAD // 2, 0 if self._paused else SLOW
             )
 
     def _pause(self, pause: bool) -> None:
