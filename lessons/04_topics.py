@@ -72,7 +72,7 @@ print("3.9, exit code", now.wait(), "-", now.lines[0])
 then = brokerlab.tools.background(command.replace(".sh", "-2.8.2.sh"))
 print("2.8.2, exit code", then.wait(120), "-", then.lines[-1])
 assert now.exit_code == 1
-brokerlab.observe.wait_until(lab, lambda seen: seen.topic("topic_name"), 20, "topic_name")
+seen = brokerlab.observe.wait_until(lab, lambda now: now.topic("topic_name"), 20, "topic_name")
 
 # %% [markdown]
 # **Compare:** refused by 3.9, done by 2.8.2. The old tool left a note (a *znode*) in ZooKeeper, and the controller, a broker of 3.9, carried it
