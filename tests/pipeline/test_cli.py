@@ -126,7 +126,7 @@ def test_the_whole_queue_as_programs(queue: Queue, jpeg: bytes) -> None:
     assert json.loads(run("audit", *where, "--database", queue.file, "--json").stdout)["done"] == 1
     assert run("topics", *where).returncode == DONE
     again = run("redrive", "--database", queue.file, "--code", "truncated")
-    assert again.stdout == "1 pictures go through the queue again.\n"
+    assert again.stdout == "Pictures that go through the queue again: 1\n"
     for part in reversed(parts):
         assert part.stop(20) == 0
         assert '"stopped"' in part.lines[-1]

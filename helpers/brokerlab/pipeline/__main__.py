@@ -221,7 +221,7 @@ def _redrive(arguments: Any) -> int:
     with Store(arguments.database) as store:
         sent = store.redrive(arguments.ids or None, arguments.code)
     asked = f" of {len(set(arguments.ids))}" if arguments.ids else ""
-    print(f"{len(sent)}{asked} pictures go through the queue again.")
+    print(f"Pictures that go through the queue again: {len(sent)}{asked}")
     return DONE
 
 

@@ -29,8 +29,8 @@ from brokerlab.pipeline.program import Patience, Say, say
 AHEAD = 6
 """Pictures that wait in the worker beside the one it looks at; more are taken when half of them are gone."""
 HOLD = 0.2
-"""Seconds that answers are held while more pictures wait, so that they go to the brokers together: each request costs
-three brokers about as much as a tenth of a picture. A last answer is not held."""
+"""Seconds that answers are held while more pictures wait, so that they go to the brokers together: each request is work for
+three brokers. A last answer is not held."""
 UNCONFIRMED = 500
 """Pictures whose results the brokers may owe a confirmation for before no more are taken."""
 SLOW = 0.25
