@@ -256,12 +256,20 @@ class LabBroker(LabNode):
         if not watch:
             return super()._leave(verb, done)
         probe = self._lab.probe
-        before = probe.metadata(2)
+        before = probe.metadata(5)
         led = [p for p in before.partitions if p.leader == self.id] if before else []
         begun = time.monotonic()
         seconds = self._do(verb)
-        limit = begun + topology.ZOOKEEPER_SESSION_SECONDS + 5
-        noticed = _seconds_until(lambda: self._registered() is False, begun, limit)
+        limit = begun + topology.ZOOKEEPER_SESSION_SECONDS + 10
+
+        def dropped() -> bool:
+            if self._registered() is False:
+                return True
+            # Asked meanwhile, the client has given up a frozen broker by the time its answer matters.
+            probe.metadata(0.1)
+            return False
+
+        noticed = _seconds_until(dropped, begun, limit)
         if noticed is None:
             return Report(
                 self.name,

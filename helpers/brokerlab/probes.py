@@ -18,8 +18,11 @@ from typing import Any
 from brokerlab.topology import HOST
 
 ASK_SECONDS = 0.5
+GIVEN_UP_SECONDS = 2.1
+"""Within these a client has given up a frozen broker: after its time-out of 1 s, which it looks at once a second."""
+
 FREEZE_SECONDS = 3.0
-"""Within these a client that has met a frozen broker has given it up: its time-outs are looked at once a second."""
+"""Within these somebody has answered, even if a frozen broker was asked first."""
 
 _SILENT = logging.getLogger("brokerlab.clients")
 _SILENT.addHandler(logging.NullHandler())
@@ -153,11 +156,13 @@ class KafkaProbe:
     def _ask(self, timeout: float) -> Any:
         from confluent_kafka import KafkaException
 
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
+        begun = time.monotonic()
+        while (left := begun + timeout - time.monotonic()) > 0:
             # A question stays with its broker, whatever becomes of that: so it is asked anew, again and again.
+            # Once a frozen one must have been given up, who has not answered is slow, and gets the time.
+            frozen = time.monotonic() - begun < GIVEN_UP_SECONDS
             with suppress(KafkaException):
-                return self._admin.list_topics(timeout=min(left, ASK_SECONDS))
+                return self._admin.list_topics(timeout=min(left, ASK_SECONDS) if frozen else left)
         return None
 
     def coordinator_answers(self, timeout: float = 0.3) -> bool:
