@@ -138,7 +138,9 @@ def test_the_rate_is_what_is_written_and_nothing_when_nothing_is(lab, observer):
 def test_a_dead_leader_does_not_tell_and_its_successor_does(lab, observer):
     observer.wait_until(lambda view: total(view) is not None, what="two rates")
     led = snapshot(lab).topic(TOPIC).partitions[0]
-    traffic = Traffic(lab, TOPIC, 50, {"acks": "all"}, partition=0)
+    # Hurried: with the default of 60 s the producer may wait longer for the frozen leader than this test for it.
+    hurried = {"acks": "all", "socket.timeout.ms": 3000}
+    traffic = Traffic(lab, TOPIC, 50, hurried, partition=0)
     try:
         observer.wait_until(lambda view: (view.rate(*P) or 0) > 0, what="a log that grows")
         lab.brokers[led.leader].pause(watch=False)
