@@ -255,6 +255,8 @@ class LabBroker(LabNode):
         """Do it, then watch until the cluster has noticed and every partition it led has another leader."""
         if not watch:
             return super()._leave(verb, done)
+        # A lab that is gone says so at once, not after its brokers have been asked in vain.
+        self._lab.status()
         probe = self._lab.probe
         before = probe.metadata(5)
         led = [p for p in before.partitions if p.leader == self.id] if before else []

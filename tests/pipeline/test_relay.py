@@ -200,12 +200,13 @@ def test_killed_between_publish_and_mark_it_publishes_again(queue: Queue, store:
     with store.database.writing():
         until(lambda: in_topic(queue.cluster, queue.names.requests) >= 1)
         assert relay.kill() == -signal.SIGKILL
+    # What the dead relay had handed to its sockets may still arrive after this count.
     published = in_topic(queue.cluster, queue.names.requests)
     unmarked = store.counts().unpublished
     assert published + unmarked > 50
     queue.start("relay")
     until(lambda: store.counts().unpublished == 0)
-    assert in_topic(queue.cluster, queue.names.requests) == published + unmarked
+    assert published + unmarked <= in_topic(queue.cluster, queue.names.requests) <= 50 + unmarked
 
 
 @pytest.mark.cluster
