@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from pathlib import Path
 
-import psutil
-
-from brokerlab import settings
+from brokerlab import scratch
 from brokerlab.background import Background
 from brokerlab.errors import SettingError
 
 KEPT_LINES = 100_000
+_KIND = "programs"
 
 
 class Program(Background):
@@ -48,10 +46,7 @@ def write(name: str, source: str) -> Path:
             f"A program is called like a Python file, and {name!r} is not: %%program worker.py."
         )
     compile(source, name, "exec")
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _sweep(folder.parent)
-    file = folder / name
+    file = scratch.made(_KIND) / name
     draft = file.with_suffix(".draft")
     draft.write_text(source, encoding="utf-8")
     draft.replace(file)
@@ -60,7 +55,7 @@ def write(name: str, source: str) -> Path:
 
 def written(name: str) -> bool:
     """Tell whether a program of this name was written."""
-    return (_folder() / name).is_file()
+    return (scratch.folder(_KIND) / name).is_file()
 
 
 def run(name: str, *arguments: object) -> Program:
@@ -82,18 +77,7 @@ def run(name: str, *arguments: object) -> Program:
         raise SettingError(
             f"There is no program {name!r} yet: run the cell that begins with %%program {name}."
         )
-    return Program(_folder() / name, tuple(map(str, arguments)))
-
-
-def _folder() -> Path:
-    return settings.read().home / "programs" / str(os.getpid())
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that are gone have left."""
-    for left in folder.iterdir():
-        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
+    return Program(scratch.folder(_KIND) / name, tuple(map(str, arguments)))
 
 
 def _magic(line: str, cell: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import confluent_kafka
 import pytest
-from brokerlab import programs
+from brokerlab import programs, scratch
 from brokerlab.exercises import lesson_09_producing_safely as lesson
 from brokerlab.exercises import load
 
@@ -52,7 +52,7 @@ def q(lab: Any) -> Iterator[Any]:
     yield load(LESSON, lab)
     lab.repair()
     lab.delete_topics(lesson.THROUGH, lesson.FLOOD)
-    (programs._folder() / lesson.PROGRAM).unlink(missing_ok=True)
+    (scratch.folder("programs") / lesson.PROGRAM).unlink(missing_ok=True)
 
 
 @pytest.mark.cluster
