@@ -1,0 +1,103 @@
+"""The queue that a notebook holds: begins empty, knows its parts, and leaves nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from brokerlab.errors import NodeFailedError, SettingError
+from brokerlab.lab import Lab
+from brokerlab.mlqueue import MLQueue
+from brokerlab.pipeline.camera import Camera
+
+pytestmark = pytest.mark.cluster
+
+PREFIX = "held"
+
+
+@pytest.fixture
+def held(lab: Lab) -> Iterator[MLQueue]:
+    with MLQueue(lab, PREFIX) as made:
+        yield made
+
+
+def send(held: MLQueue, jpeg: bytes, count: int) -> None:
+    with Camera(lambda: held.url, lambda number: jpeg, count, 100) as camera:
+        camera.wait(30)
+
+
+def test_pictures_go_through_and_the_audit_finds_each(held: MLQueue, jpeg: bytes) -> None:
+    held.begin(workers=2)
+    assert held.workers == ("worker-1", "worker-2")
+    send(held, jpeg, 50)
+    found = held.settle()
+    assert (found.accepted, found.done, found.missing) == (50, 50, ())
+    said = [event for name in held.workers for event in held.parts[name].events]
+    assert sum(event["event"] == "done" for event in said) >= 50
+
+
+def test_a_killed_part_comes_back_under_its_name_and_address(held: MLQueue, jpeg: bytes) -> None:
+    held.begin(workers=1)
+    url = held.url
+    for name in ("api", "relay", "collector", "worker-1"):
+        held.kill(name)
+        assert held.parts[name].exit_code == -signal.SIGKILL
+        assert name not in held.workers
+        held.start(name)
+    assert held.url == url
+    send(held, jpeg, 10)
+    assert held.settle().done == 10
+    assert held.stop("worker-1") == 0 and held.workers == ()
+
+
+def test_the_next_queue_of_this_prefix_begins_empty(lab: Lab, held: MLQueue, jpeg: bytes) -> None:
+    held.begin(workers=1)
+    send(held, jpeg, 20)
+    held.settle()
+    held.end()
+    with MLQueue(lab, PREFIX) as next_one:
+        assert next_one.audit().accepted == 0
+        next_one.begin(workers=1)
+        send(next_one, jpeg, 20)
+        found = next_one.settle()
+        assert (found.accepted, found.done, found.strays) == (20, 20, 0)
+
+
+def test_options_are_those_of_the_command_line(held: MLQueue, jpeg: bytes) -> None:
+    held.begin(workers=0)
+    with pytest.raises(NodeFailedError, match=r"nowhere\.onnx"):
+        held.start("worker-1", model="nowhere.onnx")
+    assert held.workers == ()
+
+
+def test_what_cannot_be_done_is_one_sentence(held: MLQueue) -> None:
+    with pytest.raises(SettingError, match="no API server yet"):
+        _ = held.url
+    for name in ("worker", "api-1", "worker-x", "broker-1", ""):
+        with pytest.raises(SettingError, match="has no part"):
+            held.start(name)
+    with pytest.raises(SettingError, match=r"relay does not run: queue.start\('relay'\)"):
+        held.kill("relay")
+    held.start("relay")
+    with pytest.raises(SettingError, match="relay runs already"):
+        held.start("relay")
+
+
+def test_pictures_that_wait_for_ever_are_told(held: MLQueue, jpeg: bytes) -> None:
+    held.begin(workers=0)
+    send(held, jpeg, 3)
+    with pytest.raises(NodeFailedError, match="3 pictures have no outcome after 1 s"):
+        held.settle(1)
+    assert held.audit().in_flight == 3
+
+
+def test_nothing_is_left(lab: Lab, jpeg: bytes) -> None:
+    with MLQueue(lab, PREFIX) as held:
+        held.begin(workers=1)
+        parts, file = list(held.parts.values()), held._file
+        assert file.exists()
+    held.end()
+    assert not any(part.running for part in parts)
+    assert not list(file.parent.glob(f"{file.name}*"))
+    assert not {name for name in lab.topics() if name.startswith(PREFIX)}
