@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,17 +22,16 @@ class Door:
     def __init__(self, *statuses: int, seconds: float = 0.0, retry_after: str = "") -> None:
         self.came: list[tuple[str, bytes]] = []
         self._statuses, self._seconds, self._retry_after = list(statuses), seconds, retry_after
-        self._guard = threading.Lock()
         self.app = FastAPI()
         self.app.post("/images")(self._take)
 
     async def _take(self, request: Request) -> JSONResponse:
-        with self._guard:
-            self.came.append((request.headers["Idempotency-Key"], await request.body()))
-            status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+        key = request.headers["Idempotency-Key"]
+        self.came.append((key, await request.body()))
+        status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
         await asyncio.sleep(self._seconds)
         headers = {"Retry-After": self._retry_after} if self._retry_after else {}
-        return JSONResponse({"id": f"id of {self.came[-1][0]}"}, status, headers)
+        return JSONResponse({"id": f"id of {key}"}, status, headers)
 
 
 @contextmanager
