@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
@@ -69,6 +70,12 @@ def test_options_are_those_of_the_command_line(held: MLQueue, jpeg: bytes) -> No
     with pytest.raises(NodeFailedError, match=r"nowhere\.onnx"):
         held.start("worker-1", model="nowhere.onnx")
     assert held.workers == ()
+
+
+def test_workers_step_back_where_they_are_told_to(held: MLQueue) -> None:
+    held.begin(workers=1, nice=10)
+    assert psutil.Process(held.parts["worker-1"].pid).nice() == psutil.Process().nice() + 10
+    assert psutil.Process(held.parts["api"].pid).nice() == psutil.Process().nice()
 
 
 def test_what_cannot_be_done_is_one_sentence(held: MLQueue) -> None:

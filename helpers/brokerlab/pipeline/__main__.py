@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -93,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--retry-after", type=float, metavar="SECONDS", help="pause between attempts (default: 5)"
+    )
+    sub.add_argument(
+        "--nice",
+        type=_positive,
+        metavar="N",
+        help="let others have the processor first, 19 the most: for a machine that takes pictures too",
     )
     sub = command("audit", _audit, "say where every accepted picture is")
     _database(sub)
@@ -194,6 +201,8 @@ def _worker(arguments: Any) -> int:
     from brokerlab.pipeline.detector import Detector
     from brokerlab.pipeline.worker import Worker
 
+    if arguments.nice:
+        os.nice(arguments.nice)
     cluster, names = _cluster(arguments)
     options = _given(
         name=arguments.name, attempts=arguments.attempts, retry_after=arguments.retry_after
