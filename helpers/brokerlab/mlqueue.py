@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import count, islice
 from typing import Any
 
 from brokerlab import scratch
@@ -80,16 +81,25 @@ class MLQueue:
     @property
     def workers(self) -> tuple[str, ...]:
         """The names of the workers that run, in order."""
-        running = (name for name, part in self.parts.items() if part.running)
-        return tuple(sorted(name for name in running if name.startswith("worker-")))
+        # A copy: an autoscaler may start one meanwhile.
+        running = [name for name, part in list(self.parts.items()) if part.running]
+        return tuple(sorted((one for one in running if one.startswith("worker-")), key=_number))
 
     def begin(self, workers: int = 2, **options: object) -> None:
         """Start every part; `options` are for the workers, as in `start`."""
         for name in ("api", "relay", "collector"):
             if not (self.careless and name == "relay"):
                 self.start(name)
-        for number in range(1, workers + 1):
-            self.start(f"worker-{number}", **options)
+        self.scale(workers, **options)
+
+    def scale(self, workers: int, **options: object) -> None:
+        """Start workers, or stop those of the highest numbers, until so many run; `options` are for new ones."""
+        running = self.workers
+        for name in reversed(running[workers:]):
+            self.stop(name)
+        free = (one for number in count(1) if (one := f"worker-{number}") not in running)
+        for name in islice(free, max(0, workers - len(running))):
+            self.start(name, **options)
 
     def start(self, name: str, **options: object) -> Part:
         """Start a part, or start it again; return when it is ready.
@@ -197,3 +207,7 @@ class MLQueue:
             if value is not True:
                 line.append(str(value))
         return line
+
+
+def _number(worker: str) -> int:
+    return int(worker.removeprefix("worker-"))

@@ -251,7 +251,12 @@ def test_a_list_that_cannot_be_is_422(api: httpx.Client, query: str) -> None:
 def test_figures_are_for_prometheus(api: httpx.Client, store: Store, jpeg: bytes) -> None:
     id = api.post("/images", content=jpeg, headers=JPEG).json()["id"]
     text = api.get("/metrics").text
-    for line in ("pipeline_outbox_pending 1.0", "pipeline_backlog 1.0", "pipeline_done_total 0.0"):
+    for line in (
+        "pipeline_outbox_pending 1.0",
+        "pipeline_backlog 1.0",
+        "pipeline_backlog_limit 5.0",
+        "pipeline_done_total 0.0",
+    ):
         assert line in text.splitlines()
     store.mark_published(store.unpublished())
     finished(store, Result(id, (), 0, 1, "w", 1.0))

@@ -78,6 +78,20 @@ def test_workers_step_back_where_they_are_told_to(held: MLQueue) -> None:
     assert psutil.Process(held.parts["api"].pid).nice() == psutil.Process().nice()
 
 
+def test_as_many_workers_run_as_are_asked_for(held: MLQueue) -> None:
+    held.scale(3)
+    assert held.workers == ("worker-1", "worker-2", "worker-3")
+    held.kill("worker-2")
+    held.scale(3)
+    assert held.workers == ("worker-1", "worker-2", "worker-3")
+    held.scale(1)
+    assert held.workers == ("worker-1",)
+    assert [held.parts[name].exit_code for name in ("worker-2", "worker-3")] == [0, 0]
+    held.scale(1)
+    held.scale(0)
+    assert held.workers == ()
+
+
 def test_what_cannot_be_done_is_one_sentence(held: MLQueue) -> None:
     with pytest.raises(SettingError, match="no API server yet"):
         _ = held.url

@@ -178,7 +178,7 @@ class _Desk:
         self._writer = ThreadPoolExecutor(1, "writer")
         self._readers = ThreadPoolExecutor(2, "reader")
         self._waiting = 0
-        self.metrics = Metrics(store)
+        self.metrics = Metrics(store, limit)
 
     async def accept(self, delivery: Delivery) -> Accepted:
         try:

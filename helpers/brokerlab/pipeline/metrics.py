@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -17,8 +17,13 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 class Metrics:
     """The figures of one application, in a registry of their own: a cell may make an application twice."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, backlog_limit: int) -> None:
         self._registry = CollectorRegistry()
+        Gauge(
+            "pipeline_backlog_limit",
+            "Pictures that may wait before the next is refused",
+            registry=self._registry,
+        ).set(backlog_limit)
         self.accepted = Counter(
             "pipeline_accepted", "Pictures taken since this server started", registry=self._registry
         )
