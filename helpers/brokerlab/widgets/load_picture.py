@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from brokerlab.loadledger import KAFKA, MEMORY, WAIT, Call, Load, Run
+from brokerlab.widgets.charts import NICE, cross, frame, nice
 from brokerlab.widgets.figures import HEIGHT as TILES
 from brokerlab.widgets.figures import Figure, figures
 from brokerlab.widgets.scene import (
@@ -25,7 +26,6 @@ CONTROLS = 668
 LEFT, ROOM = 44, 832
 TALL, LOW, GAP = 128, 96, 44
 AT_LEAST, EVENLY = 0.02, 0.05
-NICE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
 
 IDLE = "idle"
 """The phase of a bench that has not run yet."""
@@ -192,13 +192,13 @@ class _Clock:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._until = _nice(max(run.load.seconds, run.at, 10))
+        self._until = nice(max(run.load.seconds, run.at, 10))
 
     def calls(self) -> Iterator[Element]:
         run = self._run
         waits = [call.seconds for call in run.calls if call.seconds is not None]
         results = [call.done_after for call in run.calls if call.done_after is not None]
-        top = _nice(max([run.load.patience * 1.2, *waits, *results]))
+        top = nice(max([run.load.patience * 1.2, *waits, *results]))
         yield from self._frame(TALL, top, "seconds after the call")
         patience = TALL * (1 - run.load.patience / top)
         yield element("path", "what-if dim", d=f"M{LEFT} {patience:.1f}h{ROOM}")
@@ -210,7 +210,7 @@ class _Clock:
             (
                 "gave-up",
                 "link-broken",
-                _cross,
+                cross,
                 [(c.at, c.seconds) for c in (*self._with("timed out"), *self._with("failed"))],
             ),
         )
@@ -227,7 +227,7 @@ class _Clock:
     def backlog(self) -> Iterator[Element]:
         run = self._run
         highest = max((count for _, count in run.backlog), default=0)
-        top = 2 * _nice(max(2, highest * 0.55))
+        top = 2 * nice(max(2, highest * 0.55))
         yield from self._frame(LOW, top, "photos in line or at work" + self._source())
         steps = [f"M{LEFT} {LOW}"]
         for at, count in run.backlog:
@@ -267,11 +267,7 @@ class _Clock:
         return LEFT + ROOM * min(max(at, 0), self._until) / self._until
 
     def _frame(self, height: float, top: float, title: str) -> Iterator[Element]:
-        yield text(2, -9, title, "text small strong")
-        for share in (0, 0.5, 1):
-            at = height * (1 - share)
-            yield element("path", "rule", d=f"M{LEFT} {at:g}h{ROOM}")
-            yield text(LEFT - 8, at + 6, f"{top * share:g}", "text soft small end")
+        return frame(height, top, title, left=LEFT, room=ROOM)
 
     def _kills(self, height: float) -> Iterator[Element]:
         for number, at in enumerate(self._run.kills):
@@ -284,7 +280,7 @@ def _legend() -> Iterator[Element]:
     shown: tuple[tuple[str, str, Callable[[float, float], str], float], ...] = (
         ("answered", "flow", _dot, 420),
         ("photo done", "again", _ring, 540),
-        ("no answer", "link-broken", _cross, 680),
+        ("no answer", "link-broken", cross, 680),
         ("killed", "", _dot, 802),
     )
     for words, classes, shape, x in shown:
@@ -302,16 +298,3 @@ def _dot(x: float, y: float) -> str:
 
 def _ring(x: float, y: float) -> str:
     return f"M{x - 4:.1f} {y:.1f}a4 4 0 1 0 8 0a4 4 0 1 0-8 0"
-
-
-def _cross(x: float, y: float) -> str:
-    return f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8"
-
-
-def _nice(value: float) -> float:
-    scale = 0.1
-    while True:
-        for step in NICE:
-            if step * scale >= value:
-                return round(step * scale, 3)
-        scale *= 10
