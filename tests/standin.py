@@ -12,22 +12,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+import debian_image
 from brokerlab import distribution, settings
 from brokerlab.distribution.archive import ARCHIVE_FLAGS, CLASS_LIST
 from brokerlab.progress import TerminalProgress
+from debian_image import run
 
-SUITE = "bookworm"
 KAFKA = "opt/kafka"
 JAVA_HOME = "opt/java/openjdk"
 ARCHIVE = f"/{KAFKA}/kafka.jsa"
 COMMAND = f'["/{KAFKA}/bin/kafka-server-start.sh"]'
 DRAFT = "brokerlab-standin-draft"
-BUILD_SECONDS = 400
 
 CLASS_PATH = f"""\
 CLASSPATH=
@@ -56,21 +54,16 @@ SCRIPTS = {
 def image() -> str:
     """Return the name of an image that the daemon has: the real one if it can be had, else the stand-in."""
     real = settings.read().image
-    if _has(real) or _run("docker", "pull", "--quiet", real, check=False).returncode == 0:
-        return real
-    return build()
+    return real if debian_image.pulled(real) else build()
 
 
 def name() -> str:
     """Return the image's name, which changes with what it is made of."""
     made_of = hashlib.sha256(Path(__file__).read_bytes())
+    made_of.update(Path(debian_image.__file__).read_bytes())
     made_of.update(CLASS_LIST.read_bytes())
     made_of.update("\n".join(jar.name for jar in _distribution().jars).encode())
     return f"brokerlab-standin:{distribution.KAFKA_VERSION}-{made_of.hexdigest()[:12]}"
-
-
-def _has(image: str) -> bool:
-    return _run("docker", "image", "inspect", image, check=False).returncode == 0
 
 
 def build() -> str:
@@ -81,14 +74,8 @@ def build() -> str:
     RuntimeError
         A step failed; the text is what it said.
     """
-    if not _has(name()):
-        if shutil.which("debootstrap") is None:
-            raise RuntimeError(
-                f"Docker has no image {settings.read().image} and cannot pull it, and there is no debootstrap to build a stand-in with: install it."
-            )
-        with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
-            root = Path(scratch) / "root"
-            _run("debootstrap", "--variant=minbase", SUITE, str(root), _mirror())
+    if not debian_image.has(name()):
+        with debian_image.base_system(settings.read().image) as root:
             _lay_out(root)
             _import(root)
         _add_archive()
@@ -99,15 +86,7 @@ def _distribution() -> distribution.Distribution:
     return distribution.prefetch(settings.read(), TerminalProgress())
 
 
-def _mirror() -> str:
-    """Return the Debian mirror that this machine uses."""
-    sites = _run("apt-get", "indextargets", "--format", "$(SITE)", "Codename: " + SUITE).stdout
-    return sites.splitlines()[0]
-
-
 def _lay_out(root: Path) -> None:
-    for folder in (root / "var/cache/apt", root / "var/lib/apt/lists", root / "usr/share/doc"):
-        shutil.rmtree(folder)
     have = _distribution()
     shutil.copytree(have.java.parent.parent, root / JAVA_HOME)
     for part in ("bin", "config", "libs"):
@@ -118,9 +97,9 @@ def _lay_out(root: Path) -> None:
         file = root / KAFKA / "bin" / script
         file.write_text(START.format(class_path=CLASS_PATH, main_class=main_class))
         file.chmod(0o755)
-    _run("chroot", str(root), "useradd", "--uid", "1000", "--create-home", "appuser")
+    run("chroot", str(root), "useradd", "--uid", "1000", "--create-home", "appuser")
     (root / "tmp/classes").write_bytes(gzip.decompress(CLASS_LIST.read_bytes()))
-    _run("chroot", str(root), "chown", "-R", "appuser:appuser", f"/{KAFKA}", "/tmp/classes")
+    run("chroot", str(root), "chown", "-R", "appuser:appuser", f"/{KAFKA}", "/tmp/classes")
 
 
 def _import(root: Path) -> None:
@@ -133,35 +112,17 @@ def _import(root: Path) -> None:
         "VOLUME /etc/kafka/secrets /var/lib/kafka/data /mnt/shared/config",
         f"CMD {COMMAND}",
     )
-    words = [word for change in changes for word in ("--change", change)]
-    with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
-        _run("docker", "import", *words, "-", DRAFT, stdin=tar.stdout)
+    debian_image.import_folder(root, DRAFT, changes)
 
 
 def _add_archive() -> None:
     """Make the archive where its jars are, as the real image's is made."""
     dump = DUMP.format(class_path=CLASS_PATH, flags=" ".join(ARCHIVE_FLAGS), archive=ARCHIVE)
-    _run("docker", "rm", "--force", "--volumes", DRAFT, check=False)
-    _run("docker", "run", "--network=none", f"--name={DRAFT}", DRAFT, "sh", "-ec", dump)
-    _run("docker", "commit", "--change", f"CMD {COMMAND}", DRAFT, name())
-    _run("docker", "rm", "--volumes", DRAFT)
-    _run("docker", "image", "rm", "--no-prune", DRAFT)
-
-
-def _run(
-    *command: str, check: bool = True, stdin: object = subprocess.DEVNULL
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command,
-        stdin=stdin,  # type: ignore[arg-type]
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=BUILD_SECONDS,
-    )
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stdout[-2000:]}")
-    return done
+    run("docker", "rm", "--force", "--volumes", DRAFT, check=False)
+    run("docker", "run", "--network=none", f"--name={DRAFT}", DRAFT, "sh", "-ec", dump)
+    run("docker", "commit", "--change", f"CMD {COMMAND}", DRAFT, name())
+    run("docker", "rm", "--volumes", DRAFT)
+    run("docker", "image", "rm", "--no-prune", DRAFT)
 
 
 if __name__ == "__main__":
