@@ -45,6 +45,8 @@ lock: ## for maintainers: resolve the dependencies again and lock their hashes
 	    --extra install --extra test pyproject.toml -o requirements.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    -c requirements.lock deploy/requirements.in -o deploy/requirements.lock
 
 clean: ## remove the environment (the cache and running labs stay: see `brokerlab stop --all`)
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench
