@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from brokerlab import control, distribution, doctor, lab, settings, tools
@@ -61,7 +63,16 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", _doctor, "look at this machine, and say what stands in the way of a lab"
     )
     sub.add_argument("--json", action="store_true", help="for programs")
-    command("prefetch", _prefetch, "fetch the jars and make the class-data archive, once")
+    sub = command("prefetch", _prefetch, "fetch the jars and make the class-data archive, once")
+    sub.add_argument(
+        "--from",
+        dest="place",
+        metavar="SOURCE",
+        help="from where: a bundle or a folder (path), a bundle (address that ends in .tar), "
+        "a Maven repository (any other address)",
+    )
+    sub = command("bundle", _bundle, "write all jars into one file, for machines without a network")
+    sub.add_argument("file", metavar="FILE", type=Path, help="what to write; it ends in .tar")
     sub = command("start", _start, "start a lab that stays until `brokerlab stop`")
     sub.add_argument(
         "--brokers", default="3", help=f"how many brokers, 1 to {MOST_BROKERS} (default: 3)"
@@ -95,9 +106,18 @@ def _doctor(arguments: Any) -> int:
 
 
 def _prefetch(arguments: Any) -> int:
-    have = distribution.prefetch(settings.read(), TerminalProgress())
+    have = distribution.prefetch_all(settings.read(), TerminalProgress(), arguments.place)
     archive = "with" if have.archive else "without"
     print(f"Kafka {have.version} is ready: {len(have.jars)} jars, {archive} a class-data archive.")
+    return USABLE
+
+
+def _bundle(arguments: Any) -> int:
+    file = arguments.file.expanduser()
+    count = distribution.write_bundle(settings.read(), TerminalProgress(), file)
+    print(
+        f"{count} jars are in {file}; elsewhere: brokerlab prefetch --from {shlex.quote(str(file))}"
+    )
     return USABLE
 
 

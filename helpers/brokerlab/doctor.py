@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from brokerlab import distribution, machine, topology
-from brokerlab.errors import BrokerLabError, DockerError
+from brokerlab.errors import BrokerLabError, DockerError, NotFetchedError
 from brokerlab.labfolder import ports_of_running_labs, running_labs
 from brokerlab.processes import listener_on
 from brokerlab.runtimes import daemon
@@ -89,13 +89,23 @@ def _java(settings: Settings) -> Iterator[Finding]:
 def _jars(settings: Settings) -> Iterator[Finding]:
     try:
         have = distribution.installed(settings, verify=True)
-    except BrokerLabError:
+    except NotFetchedError:
         yield Finding(
-            "jars", "not fetched yet", "run `brokerlab prefetch`, or let the first start do it"
+            "jars",
+            "not fetched yet, or not all",
+            "run `brokerlab prefetch`, without a network with `--from` a bundle or a filled cache, or let the first start do it",
         )
         return
-    slower = "" if have.archive else "run `brokerlab prefetch` to make the class-data archive"
-    yield Finding("jars", f"Kafka {have.version}, {len(have.jars)} jars, all verified", slower)
+    except BrokerLabError as error:
+        found, _, advice = str(error).partition(": ")
+        yield Finding("jars", found, advice, bad=True)
+        return
+    advice = ""
+    if distribution.lacks_2018(settings):
+        advice = "run `brokerlab prefetch` while there is a network: a tool of lesson 04 has jars of its own"
+    if not have.archive:
+        advice = "run `brokerlab prefetch` to make the class-data archive"
+    yield Finding("jars", f"Kafka {have.version}, {len(have.jars)} jars, all verified", advice)
 
 
 def _docker(settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokerlab.distribution import fetch, installation
+from brokerlab.distribution import installation, transfer
+from brokerlab.distribution import jars as lock
 from brokerlab.distribution.jars import Jar
 from brokerlab.settings import Settings
 from maven_repository import MavenServer, content_of
@@ -30,7 +31,7 @@ COORDINATES = {
 
 
 @pytest.fixture
-def jars(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Jar, ...]]:
+def jars(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, tuple[Jar, ...]]]:
     """A lock of small jars in place of the real one; pauses between tries are short."""
     locked = {
         group: tuple(
@@ -40,9 +41,13 @@ def jars(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Jar, ...]]:
         )
         for group, coordinates in COORDINATES.items()
     }
-    monkeypatch.setattr(installation, "locked", locked.__getitem__)
-    monkeypatch.setattr(fetch, "FIRST_PAUSE", 0.01)
-    return locked
+    file = tmp_path / "jars.txt"
+    file.write_text(lock.lock_text(jar for group in locked.values() for jar in group), "utf-8")
+    monkeypatch.setattr(lock, "LOCK", file)
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.01)
+    lock.locked.cache_clear()
+    yield locked
+    lock.locked.cache_clear()
 
 
 @pytest.fixture

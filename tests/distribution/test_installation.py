@@ -7,22 +7,21 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from brokerlab.distribution import fetch, installation
+from brokerlab.distribution import installation, transfer
 from brokerlab.distribution.installation import installed, prefetch, prefetch_2018
 from brokerlab.distribution.jars import Jar
 from brokerlab.errors import DownloadError, NotFetchedError, ResourceError, SettingError
 from brokerlab.progress import Progress, Step
 from brokerlab.settings import Settings
 from maven_repository import Answer, Handler, MavenServer, cut, flipped, page, refused, whole
+from mounts import read_only, small_disk
 
 Lock = dict[str, tuple[Jar, ...]]
 
@@ -102,7 +101,7 @@ def test_a_connection_that_is_always_cut_ends_in_a_sentence(
     repository.answers["commons-cli-1.4.jar"] = [cut]
     with pytest.raises(DownloadError, match=r"cut.*commons-cli-1\.4\.jar.*`brokerlab prefetch`"):
         prefetch(settings, Progress())
-    assert len(repository.requests["commons-cli-1.4.jar"]) == fetch.TRIES["cut"]
+    assert len(repository.requests["commons-cli-1.4.jar"]) == transfer.TRIES["cut"]
     kept = fetched(settings, jars)
     assert kept == names(jars) - {"commons-cli-1.4.jar"}
     assert not partial_files(settings)
@@ -179,7 +178,7 @@ def test_a_busy_server_is_given_the_time_it_asks_for(
 def test_a_server_cannot_ask_for_an_hour(
     settings: Settings, repository: MavenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(transfer, "LONGEST_PAUSE", 0.1)
     repository.answers["slf4j-api-1.7.36.jar"] = [refused(503, Retry_After="3600"), whole]
     prefetch(settings, Progress())
     assert len(repository.requests["slf4j-api-1.7.36.jar"]) == 2
@@ -191,7 +190,7 @@ def test_a_server_that_stays_busy_ends_in_a_sentence(
     repository.answers["slf4j-api-1.7.36.jar"] = [refused(503)]
     with pytest.raises(DownloadError, match=r"HTTP 503.*wait some minutes"):
         prefetch(settings, Progress())
-    assert len(repository.requests["slf4j-api-1.7.36.jar"]) == fetch.TRIES["busy"]
+    assert len(repository.requests["slf4j-api-1.7.36.jar"]) == transfer.TRIES["busy"]
     assert not partial_files(settings)
 
 
@@ -207,14 +206,14 @@ def test_no_network_is_one_sentence_soon(settings: Settings) -> None:
 def test_a_server_that_never_answers_is_given_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "UNREACHABLE_SECONDS", 0.5)
-    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 1.5)
+    monkeypatch.setattr(transfer, "UNREACHABLE_SECONDS", 0.5)
+    monkeypatch.setattr(transfer, "SILENCE_SECONDS", 1.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
         begun = time.monotonic()
         with pytest.raises(DownloadError, match="cannot be reached"):
             prefetch(replace(settings, mirror=mirror), Progress())
-        assert time.monotonic() - begun < 1.5 * fetch.TRIES["unreachable"]
+        assert time.monotonic() - begun < 1.5 * transfer.TRIES["unreachable"]
 
 
 def test_a_mirrors_password_is_not_shown(settings: Settings, repository: MavenServer) -> None:
@@ -258,21 +257,6 @@ def test_a_disk_that_fills_up_keeps_what_was_fetched(
     assert fetched(settings, jars) == names(jars)
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """Mount a disk of `size` on `folder`; skips where that is not allowed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this account cannot mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_disk_that_is_really_full(
     settings: Settings, jars: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,30 +266,6 @@ def test_a_disk_that_is_really_full(
             prefetch(settings, Progress())
         assert 0 < len(fetched(settings, jars)) < len(names(jars))
         assert not partial_files(settings)
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Make `folder` read-only; for root, who may write anywhere, with a mount of it on itself."""
-    if os.geteuid() != 0:
-        tree = [folder, *folder.rglob("*")]
-        for path in tree:
-            path.chmod(path.stat().st_mode & ~0o222)
-        try:
-            yield
-        finally:
-            for path in tree:
-                path.chmod(path.stat().st_mode | 0o200)
-        return
-    try:
-        subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this account cannot mount a folder")
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_cache_that_cannot_be_written_will_do(settings: Settings) -> None:

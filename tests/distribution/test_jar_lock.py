@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from pathlib import Path
 
 import pytest
 from brokerlab.distribution.archive import CLASS_LIST
@@ -13,9 +12,9 @@ from brokerlab.distribution.jars import (
     KAFKA_VERSION,
     KAFKA_VERSION_2018,
     LOCK,
+    lock_text,
     locked,
     read_lock,
-    write_lock,
 )
 from brokerlab.distribution.lock import LEFT_OUT, ROOTS
 
@@ -46,10 +45,8 @@ def test_every_jar_of_kafka_has_kafkas_version() -> None:
         assert versions == {version}
 
 
-def test_a_lock_reads_as_it_was_written(tmp_path: Path) -> None:
-    copy = tmp_path / "jars.txt"
-    write_lock(copy, read_lock(LOCK))
-    assert copy.read_text("utf-8") == LOCK.read_text("utf-8")
+def test_a_lock_reads_as_it_was_written() -> None:
+    assert lock_text(read_lock(LOCK)) == LOCK.read_text("utf-8")
 
 
 def test_a_jar_lies_where_maven_repositories_put_it() -> None:

@@ -1,6 +1,13 @@
 """Kafka's jars, the Java runtime and the class-data archive: fetched, verified, ready to run."""
 
-from brokerlab.distribution.installation import installed, prefetch, prefetch_2018
+from brokerlab.distribution.installation import (
+    installed,
+    lacks_2018,
+    prefetch,
+    prefetch_2018,
+    prefetch_all,
+    write_bundle,
+)
 from brokerlab.distribution.jars import KAFKA_VERSION
 from brokerlab.distribution.java import FLAGS, JAVA, Distribution, java_environment
 
@@ -11,6 +18,9 @@ __all__ = [
     "Distribution",
     "installed",
     "java_environment",
+    "lacks_2018",
     "prefetch",
     "prefetch_2018",
+    "prefetch_all",
+    "write_bundle",
 ]

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from brokerlab.errors import ResourceError
@@ -38,8 +38,44 @@ def remove_partial_files(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file that is there with all of its content, on the disk, or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_file(target) as part:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+
+
 @contextmanager
-def writing(cache: Path) -> Iterator[None]:
+def refusals(full: str, unwritable: str) -> Iterator[None]:
+    """Turn the operating system's refusal to write into a sentence.
+
+    Parameters
+    ----------
+    full : str
+        The sentence for a full disk.
+    unwritable : str
+        The sentence for a place that cannot be written; ``{reason}`` in it is the system's.
+
+    Raises
+    ------
+    ResourceError
+        With one of them.
+    """
+    try:
+        yield
+    except OSError as refusal:
+        if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(full) from refusal
+        if refusal.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise ResourceError(unwritable.replace("{reason}", str(refusal.strerror))) from refusal
+        raise
+
+
+def writing(cache: Path) -> AbstractContextManager[None]:
     """Turn the operating system's refusal to write into the cache into a sentence.
 
     Raises
@@ -47,20 +83,12 @@ def writing(cache: Path) -> Iterator[None]:
     ResourceError
         The disk is full, or the folder cannot be written.
     """
-    try:
-        yield
-    except OSError as refusal:
-        if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(
-                f"The disk of {cache} is full: free some space, or set BROKERLAB_CACHE to a folder "
-                "on another disk, and try again (what was fetched is kept)."
-            ) from refusal
-        if refusal.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise ResourceError(
-                f"The cache folder {cache} cannot be written ({refusal.strerror}): set "
-                "BROKERLAB_CACHE to a folder of yours, or have its owner run `brokerlab prefetch`."
-            ) from refusal
-        raise
+    return refusals(
+        f"The disk of {cache} is full: free some space, or set BROKERLAB_CACHE to a folder on "
+        "another disk, and try again (what was fetched is kept).",
+        f"The cache folder {cache} cannot be written ({{reason}}): set BROKERLAB_CACHE to a folder "
+        "of yours, or have its owner run `brokerlab prefetch`.",
+    )
 
 
 def require_space(cache: Path, needed: int) -> None:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from brokerlab.distribution.archive import SIZE as ARCHIVE_SIZE
 from brokerlab.distribution.archive import archive_path, is_sound, make_archive
 from brokerlab.distribution.files import remove_partial_files, require_space, writing
-from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, Jar, locked
+from brokerlab.distribution.jars import (
+    KAFKA_VERSION,
+    KAFKA_VERSION_2018,
+    Jar,
+    all_locked,
+    locked,
+)
 from brokerlab.distribution.java import JAVA, Distribution
 from brokerlab.errors import DownloadError, NotFetchedError, ResourceError, SettingError
 from brokerlab.progress import Progress
@@ -21,6 +27,8 @@ from brokerlab.settings import Settings
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from brokerlab.distribution.sources import Source
 
 LOCK_SECONDS = 600.0
 
@@ -51,7 +59,7 @@ def installed(settings: Settings, verify: bool = False) -> Distribution:
 
 
 def prefetch(settings: Settings, progress: Progress) -> Distribution:
-    """Fetch the jars that are missing or damaged, and make the class-data archive if there is none.
+    """Fetch the jars that a lab needs and that are missing or damaged; make the class-data archive.
 
     With a full and sound cache it hashes the files and does nothing else.
 
@@ -62,20 +70,61 @@ def prefetch(settings: Settings, progress: Progress) -> Distribution:
     ResourceError
         The disk is full or the cache cannot be written.
     """
-    jars = locked("kafka")
-    if not _unfit(settings, jars, verify=True):
-        distribution = _kafka(settings, verify=True)
-        if distribution.archive:
-            return distribution
-    try:
+    return _filled(settings, locked("kafka"), progress, None)
+
+
+def prefetch_all(settings: Settings, progress: Progress, place: str | None = None) -> Distribution:
+    """Do what `prefetch` does, and fetch the jars of every other tool of the course too.
+
+    Parameters
+    ----------
+    settings : Settings
+        Says where the cache is.
+    progress : Progress
+        Where the steps are shown.
+    place : str, optional
+        Take them from there: the path of a bundle or of a folder, or the address of a bundle or of a
+        Maven repository. Without it, from the mirror of the settings or from Maven Central.
+
+    Raises
+    ------
+    SettingError
+        `place` is none of these.
+    DownloadError
+        A jar could not be had; what could is kept.
+    ResourceError
+        The disk is full or the cache cannot be written.
+    """
+    return _filled(settings, all_locked(), progress, _source(place) if place is not None else None)
+
+
+def write_bundle(settings: Settings, progress: Progress, file: Path) -> int:
+    """Write all jars of the course into one file, which `prefetch_all` takes; fetch first what is missing.
+
+    Returns
+    -------
+    int
+        How many jars it holds.
+
+    Raises
+    ------
+    SettingError
+        `file` cannot be the name of a bundle.
+    DownloadError
+        A jar could not be fetched.
+    ResourceError
+        A disk is full, or a folder cannot be written.
+    """
+    from brokerlab.distribution import bundle
+
+    bundle.check_target(file)
+    jars = all_locked()
+    if _unfit(settings, jars, verify=True):
         with _cache_lock(settings, progress):
-            _fetch_unfit(settings, jars, progress, room=ARCHIVE_SIZE)
-            return _with_archive(settings, progress)
-    except ResourceError:
-        if _unfit(settings, jars, verify=False):
-            raise
-        _do_without_archive(progress, "the cache takes no more")
-        return Distribution(KAFKA_VERSION, JAVA, _paths(settings, jars), None)
+            _fetch_unfit(settings, jars, progress)
+    with progress.step(f"Writing {bundle.bundle_size() / 1e6:.0f} MB to {file}") as advance:
+        bundle.write_bundle(file, _repository(settings), advance)
+    return len(jars)
 
 
 def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
@@ -96,6 +145,52 @@ def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
         with _cache_lock(settings, progress):
             _fetch_unfit(settings, jars, progress)
     return Distribution(KAFKA_VERSION_2018, JAVA, _paths(settings, jars), None)
+
+
+def lacks_2018(settings: Settings) -> bool:
+    """Tell whether the topics tool of Kafka 2.8.2 would have to fetch jars of its own."""
+    return bool(_unfit(settings, locked("2018"), verify=False))
+
+
+def _filled(
+    settings: Settings, jars: Sequence[Jar], progress: Progress, source: Source | None
+) -> Distribution:
+    if not _unfit(settings, jars, verify=True):
+        distribution = _kafka(settings, verify=True)
+        if distribution.archive:
+            return distribution
+    try:
+        with _cache_lock(settings, progress):
+            _fetch_unfit(settings, jars, progress, source, room=ARCHIVE_SIZE)
+            return _with_archive(settings, progress)
+    except ResourceError:
+        if unfit := _unfit(settings, jars, verify=True):
+            _require_readable(settings, unfit)
+            raise
+        _do_without_archive(progress, "the cache takes no more")
+        kafka = _paths(settings, locked("kafka"))
+        return Distribution(KAFKA_VERSION, JAVA, kafka, None)
+
+
+def _require_readable(settings: Settings, unfit: Sequence[Jar]) -> None:
+    """Say so when a jar is there and this account may not read it."""
+    for path in _paths(settings, unfit):
+        try:
+            path.open("rb").close()
+        except PermissionError:
+            raise ResourceError(
+                f"This account may not read {path}: have the cache's owner run "
+                f"`chmod -R a+rX {settings.cache}`, or set BROKERLAB_CACHE to a folder of yours."
+            ) from None
+        except OSError:
+            continue
+
+
+def _source(place: str) -> Source:
+    # Not above, here and below: a console tool imports this module too and must not wait for an HTTP client.
+    from brokerlab.distribution.sources import find
+
+    return find(place)
 
 
 def _repository(settings: Settings) -> Path:
@@ -127,18 +222,24 @@ def _kafka(settings: Settings, *, verify: bool) -> Distribution:
 
 
 def _fetch_unfit(
-    settings: Settings, jars: Sequence[Jar], progress: Progress, room: int = 0
+    settings: Settings,
+    jars: Sequence[Jar],
+    progress: Progress,
+    source: Source | None = None,
+    room: int = 0,
 ) -> None:
     unfit = _unfit(settings, jars, verify=True)
     if not unfit:
         return
     size = sum(jar.size for jar in unfit)
     require_space(settings.cache, size + room)
-    # Here, not above: a console tool imports this module too and must not wait for an HTTP client.
-    from brokerlab.distribution.fetch import fetch
+    if source is None:
+        from brokerlab.distribution.fetch import maven_repository
+        from brokerlab.distribution.sources import Repository
 
-    with progress.step(f"Fetching {size / 1e6:.0f} MB of jars") as advance:
-        fetch(unfit, _repository(settings), settings.mirror, advance)
+        source = Repository(maven_repository(settings.mirror))
+    with progress.step(f"Fetching {size / 1e6:.0f} MB of jars{source.origin}") as advance:
+        source.take(unfit, _repository(settings), advance)
 
 
 def _with_archive(settings: Settings, progress: Progress) -> Distribution:

@@ -15,6 +15,8 @@ KAFKA_VERSION = "3.9.2"
 KAFKA_VERSION_2018 = "2.8.2"
 """The last line whose tools take ``--zookeeper``, as articles of 2018 do."""
 
+GROUPS = ("kafka", "2018")
+
 LOCK = Path(__file__).with_name("jars.txt")
 
 _HEADER = """\
@@ -76,22 +78,38 @@ def locked(group: str) -> tuple[Jar, ...]:
     return tuple(jar for jar in read_lock(LOCK) if jar.group == group)
 
 
+def all_locked() -> tuple[Jar, ...]:
+    """Return the jars of every group: all that the course ever needs."""
+    return tuple(jar for group in GROUPS for jar in locked(group))
+
+
 def read_lock(file: Path) -> list[Jar]:
     """Read a lock file."""
+    return parse_lock(file.read_text("utf-8"))
+
+
+def parse_lock(text: str) -> list[Jar]:
+    """Read the text of a lock file.
+
+    Raises
+    ------
+    ValueError
+        A line is not one of a lock.
+    """
     jars = []
-    for line in file.read_text("utf-8").splitlines():
+    for line in text.splitlines():
         if line and not line.startswith("#"):
             group, coordinate, size, sha256, licence = line.split(maxsplit=4)
             jars.append(Jar(group, coordinate, int(size), sha256, licence))
     return jars
 
 
-def write_lock(file: Path, jars: Iterable[Jar]) -> None:
-    """Write a lock file, with its columns aligned."""
+def lock_text(jars: Iterable[Jar]) -> str:
+    """Return the text of a lock file, with its columns aligned."""
     rows = [(jar.group, jar.coordinate, str(jar.size), jar.sha256, jar.licence) for jar in jars]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         f"{group:<{widths[0]}}  {coordinate:<{widths[1]}}  {size:>{widths[2]}}  {sha256}  {licence}\n"
         for group, coordinate, size, sha256, licence in rows
     )
-    file.write_text(_HEADER + "".join(lines), "utf-8")
+    return _HEADER + "".join(lines)

@@ -14,7 +14,7 @@ from typing import Any
 from jgo.maven import MavenContext
 
 from brokerlab.distribution.files import sha256
-from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, LOCK, Jar, write_lock
+from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, LOCK, Jar, lock_text
 
 ROOTS = {
     "kafka": (
@@ -97,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as staging:
         context = MavenContext(repo_cache=Path(staging))
         jars = [jar for group in ROOTS for jar in resolve(context, group)]
-    write_lock(LOCK, jars)
+    LOCK.write_text(lock_text(jars), "utf-8")
     for group in ROOTS:
         sizes = [jar.size for jar in jars if jar.group == group]
         print(f"{group}: {len(sizes)} jars, {sum(sizes) / 1e6:.1f} MB")
