@@ -113,7 +113,7 @@ def _prefetch(arguments: Any) -> int:
 
 
 def _bundle(arguments: Any) -> int:
-    file = arguments.file.expanduser()
+    file = arguments.file
     count = distribution.write_bundle(settings.read(), TerminalProgress(), file)
     print(
         f"{count} jars are in {file}; elsewhere: brokerlab prefetch --from {shlex.quote(str(file))}"

@@ -157,6 +157,11 @@ def test_a_folder_that_cannot_be_written(settings: Settings, file: Path) -> None
         write_bundle(settings, Progress(), file)
 
 
+def test_a_name_that_is_too_long(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot be written \(File name too long\)"):
+        write_bundle(settings, Progress(), tmp_path / ("long" * 63 + ".tar"))
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

@@ -250,6 +250,25 @@ def test_a_cache_of_another_account_that_may_not_be_read(
     )
 
 
+@pytest.mark.parametrize("hidden", ["bundle", "folder"])
+def test_a_bundle_that_this_account_may_not_read(
+    their_python: list[str], shared: Path, hidden: str
+) -> None:
+    folder = shared / "teacher"
+    folder.mkdir(mode=0o755 if hidden == "bundle" else 0o700)
+    file = folder / "jars.tar"
+    file.write_bytes(b"")
+    file.chmod(0o600)
+    cache = shared / "cache"
+    cache.mkdir()
+    os.chown(cache, NOBODY, NOBODY)
+    command = [*their_python, "-m", "brokerlab.cli", "prefetch", "--from", file]
+    run = as_nobody(command, BROKERLAB_CACHE=str(cache))
+    assert run.returncode == 1
+    *_, sentence = run.stderr.splitlines()
+    assert sentence.startswith(f"{file} cannot be read (Permission denied): have its permissions")
+
+
 @pytest.mark.cluster
 def test_a_lab_from_the_cache_of_another_account(
     their_python: list[str], shared: Path, cache: Path

@@ -124,6 +124,7 @@ def test_a_folder_is_of_no_matter_when_nothing_is_missing(settings: Settings, fu
         ("/dev/zero", r"no bundle and no folder /dev/zero: give the path"),
         ("~nobody-of-this-name/jars.tar", r"no bundle and no folder .*nobody-of-this-name"),
         ("", r"`--from` was given nothing"),
+        ("long" * 100 + ".tar", r"no bundle and no folder .*longlong.*: give the path"),
         ("a\0b", r"no bundle and no folder"),
     ],
 )

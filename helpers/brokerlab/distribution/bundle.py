@@ -48,14 +48,15 @@ def check_target(file: Path) -> None:
     SettingError
         The name does not end in ``.tar``, is a folder's, or lies in no folder.
     """
-    if file.is_dir():
+    # Not Path.is_dir, which raises what the operating system refuses: writing says it in a sentence.
+    if os.path.isdir(file):  # noqa: PTH112
         raise SettingError(f"{file} is a folder: give the bundle the name of a file.")
     if file.suffix != SUFFIX:
         raise SettingError(
             f"{file} does not end in {SUFFIX}, by which an address of a bundle is told from one of a "
             f"repository: name it {file.with_suffix(SUFFIX).name}."
         )
-    if not file.parent.is_dir():
+    if not os.path.isdir(file.parent):  # noqa: PTH112
         raise SettingError(f"There is no folder {file.parent}: create it, or name another.")
 
 

@@ -15,6 +15,18 @@ from brokerlab.errors import ResourceError
 
 PARTIAL = ".part"
 
+_UNWRITABLE = frozenset(
+    {
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+    }
+)
+
 
 def sha256(file: Path) -> str:
     """Return the hexadecimal digest of a file's content."""
@@ -70,7 +82,7 @@ def refusals(full: str, unwritable: str) -> Iterator[None]:
     except OSError as refusal:
         if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ResourceError(full) from refusal
-        if refusal.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        if refusal.errno in _UNWRITABLE:
             raise ResourceError(unwritable.replace("{reason}", str(refusal.strerror))) from refusal
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -70,16 +71,22 @@ def find(text: str) -> Source:
             f"{OPTION} {text} is neither http:// nor https://: give such an address, or the path of "
             "a bundle or a folder on this machine."
         )
-    # ValueError: a zero byte; RuntimeError: the home of nobody.
-    with suppress(ValueError, RuntimeError):
-        path = Path(text).expanduser().absolute()
-        if path.is_dir():
-            return _Folder(path)
-        if path.is_file():
-            return _BundleFile(path)
-        text = str(path)
+    path = Path(text)
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    path = path.absolute()
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as refusal:
+        raise _unreadable(path, refusal) from None
+    except (OSError, ValueError):
+        mode = 0
+    if stat.S_ISDIR(mode):
+        return _Folder(path)
+    if stat.S_ISREG(mode):
+        return _BundleFile(path)
     raise SettingError(
-        f"There is no bundle and no folder {text}: give the path of one, or an http:// or https:// "
+        f"There is no bundle and no folder {path}: give the path of one, or an http:// or https:// "
         "address."
     )
 
@@ -204,7 +211,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as refusal:
-        raise DownloadError(
-            f"{path} cannot be read ({refusal.strerror}): have its permissions changed, or copy it "
-            "again."
-        ) from refusal
+        raise _unreadable(path, refusal) from refusal
+
+
+def _unreadable(path: Path, refusal: OSError) -> DownloadError:
+    return DownloadError(
+        f"{path} cannot be read ({refusal.strerror}): have its permissions changed, or copy it again."
+    )
