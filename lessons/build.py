@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         elif asked.check:
             findings = list(check(course, lessons))
         else:
-            for lesson in lessons:
+            for lesson in [*lessons, *_progress_page(course, lessons)]:
                 build(course, lesson)
             findings = []
     except LessonError as error:
@@ -67,22 +67,29 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 def build(course: Course, lesson: Lesson) -> None:
-    """Execute both notebooks of a lesson and write them with its solutions, or write nothing."""
+    """Execute the notebooks of a lesson and write them with its solutions, or write nothing."""
     files = {}
-    for solved in (False, True):
+    for solved in lesson.forms:
         path = course.path(lesson, solved)
         notebook = execute(lesson, solved, path.parent, course.root)
         files[path] = nbformat.writes(notebook) + "\n"
-    solutions = _read_solutions(course) | {lesson.name: lesson.solutions()}
-    files[course.solutions] = _solutions_text(solutions)
+    if not lesson.is_progress_page:
+        solutions = _read_solutions(course) | {lesson.name: lesson.solutions()}
+        files[course.solutions] = _solutions_text(solutions)
     _replace_all(files)
+
+
+def _progress_page(course: Course, built: list[Lesson]) -> list[Lesson]:
+    """Return the progress page, which shows what was built, unless it was built as well."""
+    pages = [lesson for lesson in course.find() if lesson.is_progress_page]
+    return [page for page in pages if page not in built]
 
 
 def check(course: Course, lessons: list[Lesson]) -> Iterator[str]:
     """Yield what is committed and is not what the lessons build to."""
     for lesson in lessons:
-        again = f"run make notebooks ARGS={lesson.name[:2]}"
-        for solved in (False, True):
+        again = f"run make notebooks ARGS={lesson.short_name}"
+        for solved in lesson.forms:
             path = course.path(lesson, solved)
             where = path.relative_to(course.root)
             if not path.exists():
@@ -94,15 +101,28 @@ def check(course: Course, lessons: list[Lesson]) -> Iterator[str]:
             code = [cell for cell in committed.cells if cell.cell_type == "code"]
             if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
                 yield f"{where} was not executed from top to bottom: {again}."
-        if _read_solutions(course).get(lesson.name) != lesson.solutions():
+        if lesson.is_progress_page:
+            yield from _missing_on(course, lesson, again)
+        elif _read_solutions(course).get(lesson.name) != lesson.solutions():
             yield f"{course.solutions.name} has other solutions than {lesson.path.name}: {again}."
     known = course.find()
-    expected = {course.path(lesson, solved) for lesson in known for solved in (False, True)}
+    expected = {course.path(lesson, solved) for lesson in known for solved in lesson.forms}
     for path in sorted(course.notebooks.rglob("*.ipynb")):
         if path not in expected and ".ipynb_checkpoints" not in path.parts:
             yield f"{path.relative_to(course.root)} comes from no lesson: delete it."
     for name in sorted(_read_solutions(course).keys() - {lesson.name for lesson in known}):
         yield f"{course.solutions.name} has solutions of {name}, which is no lesson: delete them."
+
+
+def _missing_on(course: Course, page: Lesson, again: str) -> Iterator[str]:
+    """Yield the lessons that the committed progress page does not show."""
+    shown = course.path(page, False)
+    if not shown.exists():
+        return
+    text = shown.read_text(encoding="utf-8")
+    for lesson in course.find():
+        if not lesson.is_progress_page and f"{lesson.name}.ipynb" not in text:
+            yield f"{shown.relative_to(course.root)} does not show {lesson.name}: {again}."
 
 
 def execute(lesson: Lesson, solved: bool, folder: Path, root: Path) -> NotebookNode:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from brokerlab import BrokerLabError
+from brokerlab.exercises.course import describe
 from nbformat import NotebookNode
 from source import ELSEWHERE, EXERCISE_TAG, RELATIVE_LINK, Course, Lesson, exercises
 
@@ -49,7 +51,11 @@ class Finding:
 def lint(course: Course, lesson: Lesson) -> Iterator[Finding]:
     """Yield each rule that the lesson breaks."""
     cells = lesson.cells
-    for found in (_sizes, _forbidden, _members, _tags, _unstable, _exercises, _sections):
+    rules = [_long_cells, _forbidden, _members, _tags, _unstable]
+    if not lesson.is_progress_page:
+        rules += [_sizes, _exercises, _sections]
+        yield from (Finding(lesson, 1, text) for text in _says_of_itself(lesson))
+    for found in rules:
         for line, text in found(cells):
             yield Finding(lesson, line, text)
     for line, text in _links(cells, course):
@@ -86,6 +92,9 @@ def _sizes(cells: list[NotebookNode]) -> Findings:
     words = sum(len(_readable(cell.source).split()) for cell in _prose(cells))
     if words >= WORDS:
         yield 1, f"{words} words of text, and fewer than {WORDS} are allowed: cut, or show it."
+
+
+def _long_cells(cells: list[NotebookNode]) -> Findings:
     for cell in _code(cells):
         lines = sum(1 for line in cell.source.splitlines() if line.strip())
         if lines > CELL_LINES:
@@ -187,10 +196,16 @@ def _exercises(cells: list[NotebookNode]) -> Findings:
                 yield 1, f"no cell of the {whose} notebook calls q[{number}].{verb}(): add one."
 
 
+def _says_of_itself(lesson: Lesson) -> Iterator[str]:
+    """Yield what the progress page would miss."""
+    try:
+        describe(lesson.name, (cell.source for cell in _prose(lesson.cells)))
+    except BrokerLabError as trouble:
+        yield str(trouble)
+
+
 def _sections(cells: list[NotebookNode]) -> Findings:
     prose = "\n".join(cell.source for cell in _prose(cells)).replace("’", "'")
-    if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
-        yield 1, "the first cell is not a title: begin with a markdown cell '# NN · Title'."
     for section in SECTIONS:
         if not re.search(HEADING.format(section), prose, re.MULTILINE | re.IGNORECASE):
             yield 1, f"the section {section!r} is missing: add a heading or a bold line with it."

@@ -12,6 +12,8 @@ import nbformat
 from nbformat import NotebookNode
 
 CELL_MARKER = re.compile(r"^# %%(\s|$)")
+NUMBERED = "[0-9][0-9]_*.py"
+PROGRESS_PAGE = "index"
 EXERCISE_TAG = re.compile(r"^exercise-(\d+)$")
 RELATIVE_LINK = re.compile(r"(\]\(\s*|<img\b[^>]*?\bsrc=[\"']|<a\b[^>]*?\bhref=[\"'])([^)\s\"'>]+)")
 ELSEWHERE = re.compile(r"^([a-z][a-z0-9+.-]*:|#|/)")
@@ -45,8 +47,9 @@ class Course:
         return self.root / "helpers" / "brokerlab" / "exercises" / "solutions.json"
 
     def find(self, wanted: tuple[str, ...] = ()) -> list[Lesson]:
-        """Return the lessons in order; with `wanted`, those whose names begin so."""
-        found = [Lesson(path) for path in sorted(self.lessons.glob("[0-9][0-9]_*.py"))]
+        """Return the lessons in order, then the progress page; with `wanted`, those whose names begin so."""
+        paths = [*sorted(self.lessons.glob(NUMBERED)), *self.lessons.glob(f"{PROGRESS_PAGE}.py")]
+        found = [Lesson(path) for path in paths]
         for start in wanted:
             if not any(lesson.name.startswith(start) for lesson in found):
                 names = ", ".join(lesson.name for lesson in found) or "none yet"
@@ -67,6 +70,20 @@ class Lesson:
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @property
+    def is_progress_page(self) -> bool:
+        return self.name == PROGRESS_PAGE
+
+    @property
+    def short_name(self) -> str:
+        """What the builder is told to build it."""
+        return self.name.partition("_")[0]
+
+    @property
+    def forms(self) -> tuple[bool, ...]:
+        """Whether each of its notebooks has the solutions."""
+        return (False,) if self.is_progress_page else (False, True)
 
     @cached_property
     def cells(self) -> list[NotebookNode]:

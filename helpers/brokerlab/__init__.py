@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from brokerlab import exercises, groups, observe, programs, tools, traffic, widgets
     from brokerlab.errors import BrokerLabError
+    from brokerlab.exercises.course import course
     from brokerlab.lab import Lab, attach, start
     from brokerlab.refusal import refused
 
@@ -19,6 +20,7 @@ __all__ = [
     "BrokerLabError",
     "Lab",
     "attach",
+    "course",
     "exercises",
     "groups",
     "observe",
@@ -35,6 +37,7 @@ _HOMES = {
     "BrokerLabError": "errors",
     "Lab": "lab",
     "attach": "lab",
+    "course": "exercises.course",
     "refused": "refusal",
     "start": "lab",
 }

@@ -241,7 +241,8 @@ def open_notebook(server: str, browser: Any) -> Iterator[Any]:
                 and notebook.errors.append(message.text)
             ),
         )
-        page.goto(f"{server}/lab/workspaces/{name.partition('_')[0]}/tree/{name}?reset")
+        workspace = Path(name).stem.partition("_")[0]
+        page.goto(f"{server}/lab/workspaces/{workspace}/tree/{name}?reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         # The first cell on the page may be an empty one, before the file has been read.
         page.evaluate(

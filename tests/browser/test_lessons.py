@@ -8,7 +8,9 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster]
 
-NOTEBOOKS = sorted(p.name for p in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted(
+    p.name for p in (Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb")
+)
 
 
 def test_there_are_notebooks():

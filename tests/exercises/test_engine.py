@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import brokerlab.exercises
 import pytest
 from brokerlab.errors import NoLabError, SettingError
-from brokerlab.exercises import Exercise, Fact, load
+from brokerlab.exercises import Exercise, Fact, load, passes
 from confluent_kafka import KafkaError, KafkaException
 from kazoo.exceptions import SessionExpiredError
 from kazoo.handlers.threading import KazooTimeoutError
@@ -62,6 +62,7 @@ def lab(topics=None, state="running"):
 
 @pytest.fixture(autouse=True)
 def lesson(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROKERLAB_HOME", str(tmp_path / "home"))
     (tmp_path / "lesson_98_toy.py").write_text(TOPIC, encoding="utf-8")
     monkeypatch.setattr(
         brokerlab.exercises, "__path__", [*brokerlab.exercises.__path__, str(tmp_path)]
@@ -142,6 +143,22 @@ def test_representations_are_the_same_every_time():
         return [repr(thing) + thing._repr_html_() for thing in things]
 
     assert shown() == shown()
+
+
+def test_a_pass_is_kept_and_what_did_not_pass_is_not():
+    load("98_toy", lab({"photos": 1}))[1].check()
+    load("98_toy", lab())[2].check(99)
+    assert passes.read() == passes.Passes({})
+    load("98_toy", lab({"photos": 3}))[1].check()
+    load("98_toy", lab())[2].assert_passed(100)
+    assert list(passes.read().times) == [("98_toy", 1), ("98_toy", 2)]
+
+
+def test_a_pass_that_cannot_be_kept_passes_and_says_so(lesson):
+    (lesson / "home").write_text("a file where the folder should be")
+    report = load("98_toy", lab({"photos": 3}))[1].check()
+    assert report.passed and "The progress page will not show this." in repr(report)
+    assert "set BROKERLAB_HOME to a folder that you may write" in report._repr_html_()
 
 
 def test_assert_passed_raises_with_the_report():

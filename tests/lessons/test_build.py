@@ -226,6 +226,35 @@ def test_a_program_is_written_as_it_will_run(course, mark):
     assert cells[-1].source.split("\n") == ["%%program a.py", *lines]
 
 
+PAGE = """\
+# %% [markdown]
+# # Here
+
+# %% tags=["nbval-ignore-output"]
+from pathlib import Path
+print(sorted(path.name for path in Path.cwd().glob("*.ipynb")))
+"""
+
+
+def test_the_progress_page_has_no_solutions_and_is_built_again_after_every_lesson(copy):
+    write(copy, PAGE, "index")
+    write(copy, TOY, "02_next")
+    assert build.main(["02"], copy) == 0
+    assert build.main(["--check"], copy) == 0
+    page = nbformat.read(copy / "notebooks/index.ipynb", as_version=4)
+    assert page.cells[-1].outputs[0].text == "['01_toy.ipynb', '02_next.ipynb']\n"
+    assert not (copy / "notebooks/solutions/index.ipynb").exists()
+    assert "index" not in (copy / "helpers/brokerlab/exercises/solutions.json").read_text()
+
+
+def test_check_detects_a_progress_page_that_lacks_a_lesson(copy, capsys):
+    write(copy, PAGE, "index")
+    assert build.main(["index"], copy) == 0
+    write(copy, TOY, "02_next")
+    assert build.main(["--check"], copy) == 1
+    assert "notebooks/index.ipynb does not show 02_next" in capsys.readouterr().err
+
+
 def test_widget_state_is_dropped_and_the_text_beside_it_stays(course):
     write(course, "# %%\nimport ipywidgets\nipywidgets.IntSlider(3)\n")
     assert build.main([], course) == 0

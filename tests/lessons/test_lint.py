@@ -13,11 +13,13 @@ GOOD = """\
 # %% [markdown]
 # # 01 · Good
 #
+# **Is it good?**
+#
 # **What you’ll do**
 #
 # **What you’ll learn** · [the readme](../README.md)
 #
-# **What you'll need** ten minutes.
+# **What you'll need** 10 minutes.
 
 # %% tags=["nbval-ignore-output"]
 print("alive")
@@ -88,24 +90,27 @@ def test_a_good_lesson_has_no_finding(findings):
     [
         ("# %%\n3\n", "", 1, "7 code cells for the learner, 8 to 15 are allowed"),
         ("# %%\n3\n", "# %%\n3\n" * 9, 1, "16 code cells"),
-        ("ten minutes", "minutes " * 1200, 1, "words of text"),
-        ("3\n", "3\n" * 13, 17, "13 lines in a cell, and 12 are allowed"),
-        ("3\n", "out = Output()\n", 17, "use a BrokerLab widget"),
-        ("3\n", "c = Consumer({})\nc.subscribe(['a'])\n", 17, "'c' stays in its group"),
-        ("3\n", "4\nclear_output(wait=True)\n", 18, "nbval keeps every frame"),
-        ("3\n", "handle.update_display(3)\n", 17, "nbval keeps the first frame"),
-        ("3\n", "name = input()\n", 17, "nobody answers"),
-        ("3\n", "import os\nos;\n", 18, "a ';' at the end"),
-        ('print("stable")', "stable = 3", 11, "leaves this cell untested"),
-        ('%%\nprint("stable")', '%% tags=["nbval-ignore-output"]\nprint(1)', 11, "leaves this"),
-        ("%%\n3\n", '%% tags=["raises-exception"]\n3\n', 17, "brokerlab.refused"),
-        ("%%\n3\n", '%% tags=["soltuion"]\n3\n', 17, "the tag 'soltuion' is unknown"),
-        ("%%\n3\n", '%% tags=["exercise-1"]\n3\n', 17, "beside the tag solution"),
-        ("(../README.md)", "(../GONE.md)", 6, "the link '../GONE.md' leads nowhere"),
-        ("(../README.md)", "(02_next.ipynb)", 6, "the link '02_next.ipynb' leads nowhere"),
+        ("10 minutes", "10 minutes " * 1200, 1, "words of text"),
+        ("3\n", "3\n" * 13, 19, "13 lines in a cell, and 12 are allowed"),
+        ("3\n", "out = Output()\n", 19, "use a BrokerLab widget"),
+        ("3\n", "c = Consumer({})\nc.subscribe(['a'])\n", 19, "'c' stays in its group"),
+        ("3\n", "4\nclear_output(wait=True)\n", 20, "nbval keeps every frame"),
+        ("3\n", "handle.update_display(3)\n", 19, "nbval keeps the first frame"),
+        ("3\n", "name = input()\n", 19, "nobody answers"),
+        ("3\n", "import os\nos;\n", 20, "a ';' at the end"),
+        ('print("stable")', "stable = 3", 13, "leaves this cell untested"),
+        ('%%\nprint("stable")', '%% tags=["nbval-ignore-output"]\nprint(1)', 13, "leaves this"),
+        ("%%\n3\n", '%% tags=["raises-exception"]\n3\n', 19, "brokerlab.refused"),
+        ("%%\n3\n", '%% tags=["soltuion"]\n3\n', 19, "the tag 'soltuion' is unknown"),
+        ("%%\n3\n", '%% tags=["exercise-1"]\n3\n', 19, "beside the tag solution"),
+        ("(../README.md)", "(../GONE.md)", 8, "the link '../GONE.md' leads nowhere"),
+        ("(../README.md)", "(02_next.ipynb)", 8, "the link '02_next.ipynb' leads nowhere"),
         ("## In production", "## In the end", 1, "the section 'In production' is missing"),
         ("**What you’ll do**", "What you'll do", 1, 'the section "What you\'ll do" is missing'),
-        ("# # 01 · Good", "# Good", 1, "the first cell is not a title"),
+        ("# # 01 · Good", "# Good", 1, "has no title: begin it with '# 01 · Title'"),
+        ("01 · Good", "02 · Good", 1, "has no title"),
+        ("**Is it good?**", "It is good.", 1, "asks nothing"),
+        ("10 minutes", "ten minutes", 1, "has no minutes"),
         ('"exercise-2"', '"exercise-3"', 1, "exercises with a solution: [1, 3]"),
         ("q[1].check(answer)", "0", 1, "calls q[1].check(): add one"),
         ("q[2].assert_passed(two)", "0", 1, "calls q[2].assert_passed(): add one"),
@@ -126,6 +131,16 @@ def test_a_broken_rule_is_named_with_its_line(findings, old, new, line, said):
 def test_an_ignored_cell_with_an_assertion_of_its_own_is_tested(findings):
     text = GOOD.replace('print("alive")', "assert 1").replace('print("stable")', "1")
     assert findings(text) == []
+
+
+def test_the_progress_page_is_no_lesson_and_keeps_the_rules_of_cells(tmp_path):
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    page = tmp_path / "lessons" / "index.py"
+    page.write_text("# %% [markdown]\n# # Here\n\n# %%\nprint(1)\n\n# %%\nname = input()\n")
+    course = Course(tmp_path)
+    found = [str(finding) for lesson in course.find() for finding in lint.lint(course, lesson)]
+    assert len(found) == 1 and found[0].startswith("lessons/index.py:8: ")
 
 
 def test_sql_and_shell_cells_may_end_in_a_semicolon(findings):

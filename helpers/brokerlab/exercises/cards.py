@@ -44,7 +44,7 @@ class Card:
             "padding:.5em .9em;margin:.3em 0;max-width:60em;line-height:1.45;"
             "color:var(--jp-ui-font-color1, inherit);"
             'background:var(--jp-layout-color2, transparent)">'
-            f"<strong>{_inline(title)}</strong>{f': {state}' if state else ''}{rows}</div>"
+            f"<strong>{inline(title)}</strong>{f': {state}' if state else ''}{rows}</div>"
         )
 
 
@@ -78,12 +78,12 @@ class Code:
 
 def _row(mark: str, line: str, detail: str) -> str:
     sign = f'<span style="flex:none">{mark}</span>' if mark else ""
-    below = f'<div style="opacity:.85">{_inline(detail)}</div>' if detail else ""
+    below = f'<div style="opacity:.85">{inline(detail)}</div>' if detail else ""
     return (
         '<div style="display:flex;gap:.6em;margin-top:.35em">'
-        f"{sign}<div>{_inline(line)}{below}</div></div>"
+        f"{sign}<div>{inline(line)}{below}</div></div>"
     )
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))

@@ -1,6 +1,6 @@
 """The exercise engine: asks for facts about the lab, with a deadline, and reports every one.
 
-Nothing is stored or sent: a state lives as long as the object that `load` returned.
+That an exercise has passed is kept on this machine (see `passes`), for the progress page; nothing is sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
 from brokerlab.errors import BrokerLabError, SettingError
+from brokerlab.exercises import passes
 from brokerlab.exercises.cards import (
     NOT_ATTEMPTED,
     NOT_CHECKED,
@@ -147,7 +148,7 @@ class Question(Card):
         """
         report = self._early(answer) or self._ask(answer)
         self.status = report.status
-        return report
+        return self._kept(report) if report.passed else report
 
     def assert_passed(self, answer: Any = None) -> Report:
         """Check, and raise AssertionError with the report when it is not passed."""
@@ -191,6 +192,14 @@ class Question(Card):
 
     def _report(self, status: str, facts: Iterable[Fact] = (), note: str = "") -> Report:
         return Report(self.heading, status, tuple(facts), note)
+
+    def _kept(self, report: Report) -> Report:
+        """Keep the pass for the progress page; where that is impossible, the report says so."""
+        try:
+            passes.record(self._lesson, self._number)
+        except BrokerLabError as trouble:
+            return replace(report, note=f"The progress page will not show this. {trouble}")
+        return report
 
     def _early(self, answer: Any) -> Report | None:
         """Report what can be said without asking the lab."""
@@ -300,6 +309,13 @@ class Questions(Card):
         return f"Exercises of lesson {self._lesson}", "", lines
 
 
+def lessons() -> list[str]:
+    """Return the names of the lessons that have exercises, in order."""
+    package = importlib.import_module("brokerlab.exercises")
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return [name.removeprefix("lesson_") for name in modules if name.startswith("lesson_")]
+
+
 def load(lesson: str, lab: Any) -> Questions:
     """Load the exercises of a lesson.
 
@@ -315,9 +331,7 @@ def load(lesson: str, lab: Any) -> Questions:
     SettingError
         There is no such lesson; the sentence names those that there are.
     """
-    package = importlib.import_module("brokerlab.exercises")
-    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    known = [name.removeprefix("lesson_") for name in modules if name.startswith("lesson_")]
+    known = lessons()
     if lesson not in known:
         raise SettingError(
             f"There is no lesson {lesson!r} with exercises: load one of {', '.join(known)}."
