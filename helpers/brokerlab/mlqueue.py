@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count, islice
-from typing import Any
+from typing import Any, ClassVar
+
+import psutil
 
 from brokerlab import scratch
 from brokerlab.background import Background
@@ -25,16 +30,36 @@ _KEPT_LINES = 20_000
 
 
 class Part(Background):
-    """A part of the queue as a process; see `Background` for what can be done with it."""
+    """A part of the queue as a process; see `Background` for what can be done with it.
+
+    Attributes
+    ----------
+    began : float
+        When it was started, in seconds since 1970.
+    """
+
+    def __init__(self, argv: Sequence[str], name: str) -> None:
+        super().__init__(argv, name=name, keep=_KEPT_LINES)
+        self.began = time.time()
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """What it has said so far: each with its name as ``event``."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
 
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``stopped``, ``killed`` or ``died``, as a node's of the lab."""
+        if self.running:
+            with suppress(psutil.NoSuchProcess):
+                if psutil.Process(self.pid).status() == psutil.STATUS_STOPPED:
+                    return "paused"
+            return "running"
+        return {0: "stopped", -signal.SIGKILL: "killed"}.get(self.exit_code or 0, "died")
+
 
 class MLQueue:
-    """A queue that begins empty: what an earlier one of this prefix left is removed.
+    """A queue that begins empty: an earlier one of this prefix is ended, and what it left is removed.
 
     Parameters
     ----------
@@ -48,22 +73,33 @@ class MLQueue:
     ----------
     parts : dict of str to Part
         By name, ``api`` or ``worker-2``; the latest of each, also when it has ended.
+    former : list of (str, Part)
+        With their names, those that were followed by a new one, in that order.
+    ended : bool
+        Whether its parts, topics and database are gone.
     cluster, names
         How its parts reach Kafka, and what its topics and groups are called.
     store : Store
         Its database, opened by this process too.
     """
 
+    _latest: ClassVar[dict[str, MLQueue]] = {}
+
     def __init__(self, lab: Lab, prefix: str = "photo", *, careless: bool = False) -> None:
+        if (earlier := self._latest.pop(prefix, None)) is not None:
+            earlier._end_parts()
         self.lab = lab
         self.careless = careless
         self.cluster, self.names = Cluster(lab.bootstrap_servers), Names(prefix)
         self.parts: dict[str, Part] = {}
+        self.former: list[tuple[str, Part]] = []
+        self.ended = False
         self._port = 0
         lab.delete_topics(*self.names.topics)
         ensure_topics(self.cluster, self.names)
         self._file = scratch.made("queues") / f"{prefix}-{time.monotonic_ns()}.sqlite"
         self.store = Store(self._file)
+        self._latest[prefix] = self
 
     @property
     def url(self) -> str:
@@ -125,7 +161,9 @@ class MLQueue:
             )
         if name in self.parts and self.parts[name].running:
             raise SettingError(f"{name} runs already: kill() or stop() it first.")
-        part = Part(self._command(kind, name, options), name=name, keep=_KEPT_LINES)
+        if name in self.parts:
+            self.former.append((name, self.parts[name]))
+        part = Part(self._command(kind, name, options), name)
         self.parts[name] = part
         try:
             ready = json.loads(part.wait_for('"ready"', READY_SECONDS))
@@ -139,6 +177,14 @@ class MLQueue:
     def kill(self, name: str) -> None:
         """End a part as a crash would (SIGKILL)."""
         self._running(name).kill()
+
+    def pause(self, name: str) -> None:
+        """Freeze a part (SIGSTOP): it neither works nor answers, and has not ended."""
+        self._running(name).pause()
+
+    def resume(self, name: str) -> None:
+        """Let a frozen part go on (SIGCONT)."""
+        self._running(name).resume()
 
     def stop(self, name: str) -> int:
         """End a part in an orderly way (SIGTERM), after the work at hand; return its exit code."""
@@ -167,12 +213,18 @@ class MLQueue:
 
     def end(self) -> None:
         """End every part at once, and delete topics and database; to end twice does nothing."""
+        if self.ended:
+            return
+        self._end_parts()
+        self.lab.delete_topics(*self.names.topics)
+
+    def _end_parts(self) -> None:
+        self.ended = True
         for part in self.parts.values():
             part.kill()
         self.store.close()
         for left in self._file.parent.glob(f"{self._file.name}*"):
             left.unlink(missing_ok=True)
-        self.lab.delete_topics(*self.names.topics)
 
     def __enter__(self) -> MLQueue:
         return self

@@ -35,7 +35,7 @@ class Door:
 
 
 @contextmanager
-def camera(door: Door, count: int, per_second: float, **options: Any) -> Iterator[Camera]:
+def camera(door: Door, count: int | None, per_second: float, **options: Any) -> Iterator[Camera]:
     with (
         serve(door.app) as server,
         Camera(lambda: server.url, lambda n: b"%d" % n, count, per_second, **options) as made,
@@ -125,3 +125,16 @@ def test_percentiles() -> None:
     assert percentile([float(n) for n in range(1, 101)], 95) == 95.0
     assert percentile([1.0], 99) == 1.0
     assert math.isnan(percentile([], 50))
+
+
+def test_a_camera_without_an_end_goes_on_until_it_is_told() -> None:
+    door = Door(202)
+    with camera(door, None, 100) as made:
+        made.wait(20, 30)
+        assert made.count is None and not made.done
+        with pytest.raises(PipelineError, match=r"^\d+ pictures are through after 0 s"):
+            made.wait(0.01)
+        made.finish()
+        sent = made.wait(20)
+    assert made.count is not None and {one.number for one in sent} == set(range(made.count))
+    assert len(door.came) == made.count

@@ -11,6 +11,7 @@ from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
 from brokerlab.mlqueue import MLQueue
 from brokerlab.pipeline.camera import Camera
+from queues import until
 
 pytestmark = pytest.mark.cluster
 
@@ -63,6 +64,14 @@ def test_the_next_queue_of_this_prefix_begins_empty(lab: Lab, held: MLQueue, jpe
         send(next_one, jpeg, 20)
         found = next_one.settle()
         assert (found.accepted, found.done, found.strays) == (20, 20, 0)
+
+
+def test_a_cell_that_is_run_again_leaves_no_second_queue(lab: Lab, held: MLQueue) -> None:
+    relay = held.start("relay")
+    with MLQueue(lab, PREFIX) as again:
+        assert held.ended and not relay.running and not held._file.exists()
+        held.end()
+        assert not again.ended and set(again.names.topics) <= lab.topics()
 
 
 def test_options_are_those_of_the_command_line(held: MLQueue, jpeg: bytes) -> None:
@@ -122,3 +131,21 @@ def test_nothing_is_left(lab: Lab, jpeg: bytes) -> None:
     assert not any(part.running for part in parts)
     assert not list(file.parent.glob(f"{file.name}*"))
     assert not {name for name in lab.topics() if name.startswith(PREFIX)}
+
+
+def test_how_a_part_stands_is_what_its_process_does(held: MLQueue) -> None:
+    first = held.start("relay")
+    assert first.state == "running"
+    held.pause("relay")
+    until(lambda: first.state == "paused", 10)
+    held.resume("relay")
+    until(lambda: first.state == "running", 10)
+    assert held.former == []
+    held.kill("relay")
+    assert first.state == "killed"
+    second = held.start("relay")
+    assert held.former == [("relay", first)] and held.parts["relay"] is second
+    assert held.stop("relay") == 0 and second.state == "stopped"
+    with pytest.raises(SettingError, match="relay does not run"):
+        held.pause("relay")
+    assert not held.ended

@@ -63,8 +63,10 @@ class Camera:
         The API server's, without a slash at the end; called for each try, so that a server may move.
     picture
         Returns the bytes of a picture by its number, from 0.
-    count, per_second
-        How many, and how fast they become due.
+    count
+        How many; None for as many as there are until `finish`.
+    per_second
+        How fast they become due.
     again
         While a server is away, full or unwell, send the picture again, always with the same idempotency key, as a sensible
         client does; else once.
@@ -78,14 +80,14 @@ class Camera:
         self,
         url: Callable[[], str],
         picture: Callable[[int], bytes],
-        count: int,
+        count: int | None,
         per_second: float,
         *,
         again: bool = True,
         key: str = "picture",
         patience: float = PATIENCE,
     ) -> None:
-        if not 1 <= count <= MOST:
+        if count is not None and not 1 <= count <= MOST:
             raise PipelineError(f"A camera sends 1 to {MOST:,} pictures, and {count} is not that.")
         if not 0 < per_second <= FASTEST:
             raise PipelineError(
@@ -102,7 +104,7 @@ class Camera:
             timeout=patience, limits=httpx.Limits(max_connections=None), trust_env=False
         )
         self._begun = time.monotonic()
-        senders = min(SENDERS, count, math.ceil(per_second * patience))
+        senders = min(SENDERS, count or SENDERS, math.ceil(per_second * patience))
         self._threads = [
             threading.Thread(target=self._send_all, name="camera", daemon=True)
             for _ in range(senders)
@@ -139,13 +141,24 @@ class Camera:
         PipelineError
             They were not within `timeout` seconds.
         """
-        wanted = self.count if count is None else count
+
+        def through() -> bool:
+            wanted = self.count if count is None else count
+            return wanted is not None and len(self._sent) >= wanted
+
         with self._news:
-            if not self._news.wait_for(lambda: len(self._sent) >= wanted, timeout):
+            if not self._news.wait_for(through, timeout):
                 raise PipelineError(
-                    f"{len(self._sent):,} of {wanted:,} pictures are through after {timeout:.0f} s: is the API server running?"
+                    f"{len(self._sent):,}{_of(count or self.count)} pictures are through after {timeout:.0f} s:"
+                    " is the API server running?"
                 )
             return tuple(self._sent)
+
+    def finish(self) -> None:
+        """Begin no more pictures; those that were begun are still brought through."""
+        with self._news:
+            self.count = self._next
+            self._news.notify_all()
 
     def stop(self) -> None:
         """Send no more; to stop twice does nothing."""
@@ -161,7 +174,7 @@ class Camera:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<camera: {len(self._sent):,} of {self.count:,} sent, {len(self.ids):,} accepted>"
+        return f"<camera: {len(self._sent):,}{_of(self.count)} sent, {len(self.ids):,} accepted>"
 
     def _send_all(self) -> None:
         while (number := self._take()) is not None:
@@ -176,7 +189,7 @@ class Camera:
     def _take(self) -> int | None:
         with self._news:
             number = self._next
-            if number >= self.count or self._stop.is_set():
+            if number >= (MOST if self.count is None else self.count) or self._stop.is_set():
                 return None
             self._next += 1
             return number
@@ -203,6 +216,10 @@ class Camera:
 
 def _final(answer: httpx.Response | None) -> bool:
     return answer is not None and answer.status_code < 500 and answer.status_code != 429
+
+
+def _of(count: int | None) -> str:
+    return "" if count is None else f" of {count:,}"
 
 
 def _pause(answer: httpx.Response | None) -> float:

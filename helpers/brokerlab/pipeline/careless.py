@@ -22,7 +22,14 @@ from brokerlab.pipeline.program import Say, say, stop_on_signals
 from brokerlab.pipeline.store import Accepted, Store
 from brokerlab.pipeline.worker import SESSION_SECONDS, Eyes, Task, Worker
 
-_HASTY = {"acks": "1", "enable.idempotence": False, "message.timeout.ms": 5000, "linger.ms": 50}
+_HASTY = {
+    "acks": "1",
+    "enable.idempotence": False,
+    "message.timeout.ms": 5000,
+    "linger.ms": 50,
+    # The old way to keep the order. While a broker does not answer, all the rest stays in this process's memory.
+    "max.in.flight.requests.per.connection": 1,
+}
 AT_ONCE = 50
 
 
