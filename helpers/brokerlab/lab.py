@@ -166,6 +166,12 @@ class LabNode:
         return state
 
     @property
+    def cause(self) -> str:
+        """Why it died; empty unless it has."""
+        cause: str = self._now()["cause"]
+        return cause
+
+    @property
     def pid(self) -> int | None:
         """The process id, or None while there is no process, or none of this system."""
         pid: int | None = self._now()["pid"]
@@ -400,9 +406,7 @@ class Lab:
             nodes = self.status()["nodes"]
         except NoLabError:
             return "stopped"
-        down = [
-            f"{node['name']} is {node['state']}" for node in nodes if node["state"] != "running"
-        ]
+        down = [_what_is_wrong(node) for node in nodes if node["state"] != "running"]
         count = len(self.brokers)
         plural = "broker" if count == 1 else "brokers"
         trouble = f"; {', '.join(down)}, lab.repair() brings it back" if down else ""
@@ -491,7 +495,7 @@ class Lab:
             f"<tr><td style='text-align:left'>{node['name']}</td>"
             f"<td style='text-align:left'>{topology.HOST}:{node['port']}</td>"
             f"<td style='text-align:left'>{_MARKS.get(node['state'], '○')} {node['state']}</td>"
-            f"<td style='text-align:left'>{what_runs(node)}</td></tr>"
+            f"<td style='text-align:left'>{html.escape(what_runs(node))}</td></tr>"
             for node in status["nodes"]
         )
         heads = "".join(
@@ -511,10 +515,16 @@ class Lab:
 
 
 def what_runs(node: Mapping[str, Any]) -> str:
-    """Say which process or container a node of a lab's status is at the moment."""
+    """Say which process or container a node of a lab's status is at the moment, or why it is none."""
     if node["container"]:
         return f"container {node['container']}"
-    return f"pid {node['pid']}" if node["pid"] else "no process"
+    return f"pid {node['pid']}" if node["pid"] else node["cause"] or "no process"
+
+
+def _what_is_wrong(node: Mapping[str, Any]) -> str:
+    if node["state"] == "died":
+        return f"{node['name']} has died: {node['cause']}"
+    return f"{node['name']} is {node['state']}"
 
 
 _MARKS = {"running": "●", "paused": "◐", "starting": "◌"}

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
 import os
@@ -38,6 +37,7 @@ from brokerlab.errors import (
     SettingError,
 )
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
+from brokerlab.lastwords import why_it_died
 from brokerlab.processes import Identity
 from brokerlab.runtimes import RunningNode, Runtime, choice
 from brokerlab.topology import NodeSpec, Ports
@@ -58,6 +58,7 @@ class Node:
     spec: NodeSpec
     running: RunningNode | None = None
     state: str = "new"
+    cause: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         nothing = dict.fromkeys(("pid", "born", "container"))
@@ -67,6 +68,7 @@ class Node:
             "id": self.spec.id,
             "port": self.spec.port,
             "state": self.state,
+            "cause": self.cause if self.state == "died" else "",
             **(self.running.describe() if self.running and self.running.alive() else nothing),
         }
 
@@ -172,9 +174,8 @@ class Supervisor:
                     and node.running
                     and not node.running.alive()
                 ):
-                    log.warning("%s died: %s", node.spec.name, self._cause(node))
-                    node.state = "died"
-                    self._write_state()
+                    self._died(node)
+                    log.warning("%s died: %s", node.spec.name, node.cause)
             if self.kept or self._changing.locked() or self.folder.lease_holders():
                 unused_since = None
             elif unused_since is None:
@@ -440,7 +441,7 @@ class Supervisor:
                 return await self._until_usable(node)
             except NodeFailedError as error:
                 failed = error
-                if node.state != "died" or "NodeExists" not in self._cause(node):
+                if node.state != "died" or "NodeExists" not in node.cause:
                     break
             await self._until_forgotten(steps, node)
         raise failed
@@ -468,11 +469,14 @@ class Supervisor:
 
     def _check_alive(self, node: Node) -> None:
         if node.running is not None and not node.running.alive():
-            node.state = "died"
-            self._write_state()
+            self._died(node)
             raise NodeFailedError(
-                f"{node.spec.name} died at its start: {self._cause(node)} (`brokerlab logs {node.spec.name}` shows its whole log)."
+                f"{node.spec.name} died at its start: {node.cause} (`brokerlab logs {node.spec.name}` shows its whole log)."
             )
+
+    def _died(self, node: Node) -> None:
+        node.state, node.cause = "died", self._cause(node)
+        self._write_state()
 
     def _log(self, node: Node) -> str:
         try:
@@ -481,7 +485,8 @@ class Supervisor:
             return ""
 
     def _cause(self, node: Node) -> str:
-        return last_error(self._log(node))
+        ended = node.running.exit_code() if node.running else None
+        return why_it_died(self._log(node), ended)
 
     # -- the verbs -----------------------------------------------------------------------------------
 
@@ -626,26 +631,6 @@ class Supervisor:
                 log.warning("a node did not end: %s", outcome)
             elif outcome is not None:
                 raise outcome
-
-
-def last_error(text: str) -> str:
-    """Return the last error of a node's log in one line: the exception and its deepest cause, where there is one."""
-    lines = text.splitlines()
-    # ZooKeeper's last error is always its exit code; the reason is the error before.
-    marks = [
-        i
-        for i, line in enumerate(lines)
-        if (" ERROR " in line or " FATAL " in line) and "Exiting JVM with code" not in line
-    ]
-    if not marks:
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it left no log")
-    error, *after = lines[marks[-1] :]
-    exception = list(itertools.takewhile(lambda line: not line.startswith("["), after))
-    if not exception:
-        return error.partition("] ")[2].partition(" ")[2].strip().removesuffix(".")
-    causes = [line for line in exception if line.startswith("Caused by: ")]
-    deepest = f", {causes[-1][0].lower()}{causes[-1][1:].strip()}" if causes else ""
-    return exception[0].strip().removesuffix(".") + deepest.removesuffix(".")
 
 
 async def _to_its_end(call: Callable[[], None]) -> None:

@@ -180,9 +180,10 @@ def test_a_broker_that_dies_by_itself_is_noticed(nodes: Lab) -> None:
     assert broker.pid
     os.kill(broker.pid, 9)
     until(lambda: broker.state == "died", 5, "the supervisor to notice")
-    assert "broker-3 is died" in nodes.summary()
+    assert broker.cause.startswith("it was killed from outside")
+    assert f"broker-3 has died: {broker.cause}" in nodes.summary()
     assert [report.node for report in nodes.repair()] == ["broker-3"]
-    assert nodes.state == "usable"
+    assert nodes.state == "usable" and broker.cause == ""
 
 
 @pytest.mark.parametrize(

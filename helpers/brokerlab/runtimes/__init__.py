@@ -14,11 +14,14 @@ HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
 class RunningNode(Protocol):
     """A node that has been started, and what can be done to it.
 
-    Everything but `alive` may take a moment, and is called in a thread of its own.
+    Everything but `alive` and `exit_code` may take a moment, and is called in a thread of its own.
     """
 
     def alive(self) -> bool:
         """Whether it still runs (a paused one does); answers at once."""
+
+    def exit_code(self) -> int | None:
+        """Return its process's exit code, a signal as a negative number; None while it runs, or where that is not known."""
 
     def describe(self) -> dict[str, Any]:
         """Return what the lab's state tells of it: ``pid``, ``born``, ``container``, each or None."""

@@ -62,6 +62,7 @@ class ContainerNode:
     def __init__(self, container: Any, log_file: Path) -> None:
         self._container = container
         self._ended = threading.Event()
+        self._exit_code: int | None = None
         threading.Thread(target=self._follow, args=(log_file,), daemon=True).start()
 
     def _follow(self, log_file: Path) -> None:
@@ -71,13 +72,18 @@ class ContainerNode:
             with log_file.open("ab", buffering=0) as file:
                 for chunk in self._container.logs(stream=True, follow=True, since=started):
                     file.write(chunk)
-            self._container.wait(timeout=None)
+            code = self._container.wait(timeout=None)["StatusCode"]
+            # Docker tells a signal as a shell does.
+            self._exit_code = 128 - code if code > 128 else code
         except Exception as error:
             log.warning("lost sight of %s: %r", self._container.name, error)
         self._ended.set()
 
     def alive(self) -> bool:
         return not self._ended.is_set()
+
+    def exit_code(self) -> int | None:
+        return self._exit_code
 
     def describe(self) -> dict[str, Any]:
         pid = self._container.attrs["State"]["Pid"]

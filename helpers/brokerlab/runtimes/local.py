@@ -32,6 +32,9 @@ class LocalNode:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
     def describe(self) -> dict[str, Any]:
         return self._identity.to_dict() | {"container": None}
 

@@ -1,9 +1,9 @@
-"""The last error of a node's log, as the sentence gives it."""
+"""Why a node is no more, as the sentence gives it."""
 
 from __future__ import annotations
 
 import pytest
-from brokerlab.supervisor import last_error
+from brokerlab.lastwords import LINES, last_error, why_it_died
 
 KAFKA = """\
 [2026-01-05 10:00:00,001] INFO starting (kafka.server.KafkaServer)
@@ -49,3 +49,27 @@ Invalid config, exiting abnormally
 )
 def test_the_last_error_is_one_line(text: str, sentence: str) -> None:
     assert last_error(text) == sentence
+
+
+FULL = """\
+[2026-01-05 10:00:00,001] ERROR Error while appending records to photos-0 (org.example.Log)
+java.io.IOException: No space left on device
+\tat org.example.Log.append(Log.java:1)
+[2026-01-05 10:00:00,002] ERROR Shutdown broker because all log dirs have failed (org.example.LogManager)
+"""
+
+
+@pytest.mark.parametrize(
+    "text, exit_code, words",
+    [
+        (FULL, 1, "its disk is full"),
+        ("java.lang.OutOfMemoryError: Java heap space\n", 3, "its Java heap was too small"),
+        (KAFKA, -9, "killed from outside"),
+        (KAFKA, 143, "asked to end from outside, by SIGTERM"),
+        (KAFKA, 1, "Invalid value many"),
+        (KAFKA, None, "Invalid value many"),
+        (FULL + "[t] INFO a line of a later life (a.B)\n" * LINES, -9, "killed from outside"),
+    ],
+)
+def test_why_it_died(text: str, exit_code: int | None, words: str) -> None:
+    assert words in why_it_died(text, exit_code)
