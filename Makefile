@@ -7,18 +7,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 UV     := $(VENV)-lock/bin/uv
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab env dev test check notebooks bench lock clean
+.PHONY: help lab env dev test check notebooks bench lock jars clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 lab: $(VENV)/ready ## open the course in JupyterLab (ARGS=--no-browser for a server)
 	@$(BIN)/brokerlab prefetch
-	cd notebooks && exec jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	cd notebooks && exec jupyter lab index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 env: $(VENV)/ready ## create the environment alone, in .venv
 
@@ -41,12 +42,14 @@ bench: $(VENV)/ready-dev ## measure beside the alternatives (see benchmarks/READ
 
 lock: ## for maintainers: resolve the dependencies again and lock their hashes
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra install --extra test pyproject.toml -o requirements.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    -c requirements.lock deploy/requirements.in -o deploy/requirements.lock
+	$(COMPILE) --extra install --extra test pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(COMPILE) -c requirements.lock deploy/requirements.in -o deploy/requirements.lock
+	$(COMPILE) benchmarks/requirements.in -o benchmarks/requirements.lock
+
+jars: $(VENV)/ready-dev ## for maintainers: resolve Kafka's jars again, lock their hashes, list their classes
+	$(BIN)/python -m brokerlab.distribution.lock
+	$(BIN)/python -m brokerlab.distribution.classlist
 
 clean: ## remove the environment (the cache and running labs stay: see `brokerlab stop --all`)
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench
