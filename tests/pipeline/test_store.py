@@ -109,6 +109,16 @@ def test_an_outcome_takes_effect_once(store: Store) -> None:
     assert (counts.done, counts.duplicates, counts.duplicate_effects) == (1, 3, 0)
 
 
+def test_waits_are_of_what_is_done_the_newest_first(store: Store) -> None:
+    ids = [accept(store) for _ in range(3)]
+    store.record([result(ids[0]), result(ids[2]), letter(ids[1])])
+    assert len(store.waits()) == 2 and all(0 <= seconds < 10 for seconds in store.waits())
+    known = {id: store.job(id) for id in ids}
+    newest = known[ids[2]]
+    assert newest is not None and newest.finished_at is not None
+    assert store.waits(limit=1) == [newest.finished_at - newest.accepted_at]
+
+
 def test_an_effect_that_is_done_twice_is_counted(store: Store) -> None:
     id = accept(store)
     store.record([result(id)])

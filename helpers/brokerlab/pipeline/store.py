@@ -270,6 +270,16 @@ class Store:
             ).fetchone()
         return (row["content_type"], row["picture"]) if row else None
 
+    def waits(self, limit: int = 1000) -> list[float]:
+        """Return for how many seconds each of the newest pictures that are done waited for its result."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                "SELECT results.stored_at - jobs.accepted_at FROM jobs JOIN results ON results.job_id = jobs.id"
+                " WHERE jobs.state = 'done' ORDER BY jobs.number DESC LIMIT ?",
+                (limit,),
+            )
+            return [seconds for (seconds,) in rows]
+
     def counts(self) -> Counts:
         """Count everything, at one moment."""
         with self.database.reading() as connection:

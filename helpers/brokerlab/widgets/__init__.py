@@ -9,6 +9,7 @@ from brokerlab.widgets.load_bench import LoadBench
 from brokerlab.widgets.offset_ruler import OffsetRuler
 from brokerlab.widgets.partition_lanes import PartitionLanes
 from brokerlab.widgets.replica_matrix import ReplicaMatrix
+from brokerlab.widgets.request_board import RequestBoard
 from brokerlab.widgets.topic_board import TopicBoard
 from brokerlab.widgets.watch_line import WatchLine
 from brokerlab.widgets.znode_tree import ZnodeTree
@@ -22,6 +23,7 @@ __all__ = [
     "OffsetRuler",
     "PartitionLanes",
     "ReplicaMatrix",
+    "RequestBoard",
     "TopicBoard",
     "TwinConsoles",
     "WatchLine",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -153,9 +154,10 @@ def button(
     enabled : bool
         Whether it can be pressed now.
     """
-    return element(
-        "g",
-        "control",
+    return control(
+        f"{group_name}/{command['kind']}",
+        command,
+        code,
         box(0, 0, width, height, "face", 6),
         text(
             width / 2,
@@ -163,15 +165,57 @@ def button(
             words,
             "control-text middle" if width > 56 else "control-text small middle",
         ),
-        key=f"{group_name}/{command['kind']}",
-        transform=f"translate({_plain(x)},{_plain(y)})",
+        x=x,
+        y=y,
+        group_name=group_name,
+        label=label or words,
+        enabled=enabled,
+    )
+
+
+def control(
+    key: str,
+    command: Mapping[str, Any],
+    code: str,
+    *drawn: Element,
+    x: float,
+    y: float,
+    group_name: str,
+    label: str,
+    enabled: bool = True,
+) -> Element:
+    """Make what was `drawn` at the origin a control at (`x`, `y`); the rest is as for `button`."""
+    return element(
+        "g",
+        "control",
+        *drawn,
+        key=key,
+        transform=_moved(x, y),
         role="button",
         tabindex=0,
-        aria_label=label or words,
+        aria_label=label,
         aria_disabled=None if enabled else "true",
         data_command=json.dumps(command, sort_keys=True),
         data_code=code,
         data_group=group_name,
+    )
+
+
+def image(
+    x: float, y: float, width: float, height: float, data: bytes, media_type: str, label: str
+) -> Element:
+    """Show a small JPEG, PNG or WebP in a box, whole and in its proportions; its bytes travel in the scene."""
+    return element(
+        "image",
+        "",
+        element("title", "", label),
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        href=f"data:{media_type};base64,{b64encode(data).decode()}",
+        role="img",
+        aria_label=label,
     )
 
 
@@ -206,12 +250,14 @@ CAPTION = "A still picture, from when this was run. Run the cell to have it live
 CAPTION_HEIGHT = 28
 
 
-def to_svg(scene: Element) -> str:
+def to_svg(scene: Element, caption: str = CAPTION) -> str:
     """Write a `picture` as a still SVG of its own: light ground, no style sheet, no controls."""
     _, attributes, *children = scene
     _, _, width, drawn = attributes["viewBox"].split()
-    height = float(drawn) + CAPTION_HEIGHT
-    children.append(text(4, height - 8, CAPTION, "text soft small"))
+    height = float(drawn)
+    if caption:
+        height += CAPTION_HEIGHT
+        children.append(text(4, height - 8, caption, "text soft small"))
     head = {
         "xmlns": "http://www.w3.org/2000/svg",
         "viewBox": f"0 0 {width} {_plain(height)}",
@@ -223,6 +269,19 @@ def to_svg(scene: Element) -> str:
     }
     ground = box(0, 0, float(width), height, "backdrop", 0)
     return f"<svg{_attributes(head)}>{''.join(_lines([ground, *children]))}</svg>"
+
+
+class Still:
+    """A `picture` to be shown once, such as a chart of what a cell measured."""
+
+    def __init__(self, scene: Element) -> None:
+        self.scene = scene
+
+    def _repr_svg_(self) -> str:
+        return to_svg(self.scene, caption="")
+
+    def __repr__(self) -> str:
+        return f"<picture: {self.scene[1]['aria-label']}>"
 
 
 def _lines(children: list[Element | str]) -> Iterator[str]:

@@ -120,6 +120,7 @@ STYLES: dict[str, dict[str, str]] = {
     "series-6": {"fill": "$series-6", "stroke": "$ink", "stroke-width": "1"},
     "on-series": {"fill": "$on-series", "font-weight": "700"},
     "figure": {"font-size": "26", "font-weight": "700"},
+    "huge": {"font-size": "58", "font-weight": "700"},
     "what-if": {
         "fill": "none",
         "stroke": "$ink",
@@ -136,6 +137,10 @@ STYLES: dict[str, dict[str, str]] = {
         "fill": "none",
     },
     "heap": {"fill": "$faint", "stroke": "$leader", "stroke-width": "2.5"},
+    "found": {"fill": "none", "stroke": "$series-2", "stroke-width": "2.5"},
+    "found-halo": {"fill": "none", "stroke": "$on-series", "stroke-width": "4.5"},
+    "chosen": {"fill": "$faint", "stroke": "$leader", "stroke-width": "2.5"},
+    "anywhere": {"fill": "$ground", "fill-opacity": "0"},
     "dim": {"opacity": "0.45"},
 }
 """Class of a mark -> its presentation attributes; ``$name`` is a colour of `TOKENS`, later rows win."""
