@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
+import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -386,6 +388,31 @@ def test_a_bundle_that_ends_before_its_last_jar(offline: Settings, written: Path
     with pytest.raises(DownloadError, match=r"jars\.tar has been damaged or changed"):
         take(offline, written)
     assert len(in_cache(offline)) == 1
+
+
+def test_whatever_is_changed_ends_in_a_sentence_or_in_whole_jars(
+    offline: Settings, written: Path
+) -> None:
+    content = written.read_bytes()
+    with tarfile.open(written) as tar:
+        headers = [entry.offset for entry in tar]
+    chance = random.Random(7)
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(content)
+        header = chance.choice(headers)
+        for _ in range(chance.randint(1, 3)):
+            changed[header + chance.randrange(512)] = chance.choice(b"\0\xff /.019LSxg\x80")
+        chunks = [bytes(changed[at : at + 70_001]) for at in range(0, len(changed), 70_001)]
+        try:
+            bundle.unpack(chunks, lock.all_locked(), offline.cache / "maven", "the bundle")
+        except DownloadError:
+            refused += 1
+        else:
+            assert in_cache(offline) == everything()
+        assert in_cache(offline) <= everything()
+        shutil.rmtree(offline.cache, ignore_errors=True)
+    assert refused > 50
 
 
 def test_a_link_in_the_cache_does_not_lead_what_is_written_elsewhere(

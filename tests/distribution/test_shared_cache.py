@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -175,7 +176,8 @@ def their_python() -> list[str]:
 
 def as_nobody(command: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command as `nobody`, with this environment's packages."""
-    packages = [str(Path(brokerlab.__file__).parent.parent), *filter(None, sys.path)]
+    installed = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    packages = [str(Path(brokerlab.__file__).parent.parent), *dict.fromkeys(installed)]
     return subprocess.run(
         list(map(str, command)),
         env={**os.environ, "HOME": "/nonexistent", "PYTHONPATH": ":".join(packages), **variables},
