@@ -3,6 +3,7 @@
 from brokerlab.widgets.acks_ladder import AcksLadder
 from brokerlab.widgets.assignment_board import AssignmentBoard
 from brokerlab.widgets.base import LiveView
+from brokerlab.widgets.chaos_panel import ChaosPanel
 from brokerlab.widgets.cluster_map import ClusterMap
 from brokerlab.widgets.consoles import TwinConsoles
 from brokerlab.widgets.load_bench import LoadBench
@@ -17,6 +18,7 @@ from brokerlab.widgets.znode_tree import ZnodeTree
 __all__ = [
     "AcksLadder",
     "AssignmentBoard",
+    "ChaosPanel",
     "ClusterMap",
     "LiveView",
     "LoadBench",
