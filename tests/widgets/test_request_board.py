@@ -66,7 +66,7 @@ def figure(scene_: Element, name: str) -> str:
 
 def test_it_counts_states_and_tells_both_waits() -> None:
     drawn = draw(BUSY)
-    names = ("in the outbox", "in the queue", "done", "given up")
+    names = ("in outbox", "in queue", "done", "given up")
     assert [figure(drawn, name) for name in names] == ["3", "40", "1,957", "2"]
     assert figure(drawn, "to 202: p50 / p95") == "6 ms / 25 ms"
     assert figure(drawn, "to the result") == "1.5 s / 4.2 s"
@@ -150,6 +150,7 @@ class Held:
     def __init__(self, store: Store, server: Server) -> None:
         self.store, self._server = store, server
         self.names = Names("board")
+        self.ended = False
         self.parts = {"api": SimpleNamespace(state="running")}
 
     @property
@@ -317,11 +318,19 @@ def test_a_queue_that_has_ended_is_a_sentence_and_pictures_stay(
     assert idle(view)
     held.finish()
     view.results(10)
-    held.store.close()
-    held.store.file.unlink()
-    held.store.file.write_bytes(b"no database" * 100)
-    assert until(lambda: bool(view.look().problem), 10)
+    held.ended = True
+    assert until(lambda: view.look().problem.startswith("This queue has ended"), 10)
+    with pytest.raises(SettingError, match="make a new one"):
+        view.results(5)
     assert view.look().states["done"] == 1 and verdict(view.look())[0] == "lost"
+
+
+def test_a_database_that_is_damaged_is_a_sentence(view: RequestBoard, held: Held) -> None:
+    held.store.close()
+    held.store.file.write_bytes(b"no database" * 100)
+    for wal in held.store.file.parent.glob("*-wal"):
+        wal.unlink()
+    assert until(lambda: "is no SQLite database" in view.look().problem, 10), view.look()
 
 
 def test_looking_costs_little(view: RequestBoard, held: Held) -> None:

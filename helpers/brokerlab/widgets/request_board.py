@@ -8,6 +8,7 @@ import uuid
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from brokerlab.widgets.scene import Element
 if TYPE_CHECKING:
     from brokerlab.mlqueue import MLQueue
     from brokerlab.pipeline.scenes import Placed
+    from brokerlab.pipeline.store import Store
 
 LOOK_EVERY = 0.4
 """Seconds from one look at the database to the next."""
@@ -133,7 +135,7 @@ class RequestBoard(LiveView[Requests]):
         """
 
         def settled(seen: Requests) -> bool:
-            counts = self._queue.store.counts()
+            counts = self._store().counts()
             sent = self._camera is None or self._camera.done
             return (
                 sent
@@ -283,12 +285,12 @@ class RequestBoard(LiveView[Requests]):
     def _look_again(self) -> None:
         try:
             self._seen = self._ask()
-        except PipelineError as trouble:
-            self._seen = Requests(**vars(self._seen) | {"problem": str(trouble)})
+        except (PipelineError, SettingError) as trouble:
+            self._seen = replace(self._seen, taken=time.time(), problem=str(trouble))
         self.touch()
 
     def _ask(self) -> Requests:
-        store = self._queue.store
+        store = self._store()
         counts, waits = store.counts(), store.waits(NEWEST)
         states = {
             "accepted": counts.accepted,
@@ -309,6 +311,11 @@ class RequestBoard(LiveView[Requests]):
             scene=self._scene,
             objects=len(self._objects),
         )
+
+    def _store(self) -> Store:
+        if self._queue.ended:
+            raise SettingError("This queue has ended: make a new one, and a new board for it.")
+        return self._queue.store
 
     def _newest(self) -> tuple[Shot, ...]:
         now = time.monotonic()

@@ -44,7 +44,7 @@ PLACES = 5
 """A click puts an object into one of so many columns and rows."""
 THUMBS_TOP = DESK_TOP + DESK + 62
 THUMBS, THUMB, THUMB_GAP = 7, 115, 11
-NAMED = {"accepted": "in the outbox", "queued": "in the queue"}
+NAMED = {"accepted": "in outbox", "queued": "in queue"}
 
 
 @dataclass(frozen=True)
