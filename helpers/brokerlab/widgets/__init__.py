@@ -11,6 +11,7 @@ from brokerlab.widgets.offset_ruler import OffsetRuler
 from brokerlab.widgets.partition_lanes import PartitionLanes
 from brokerlab.widgets.replica_matrix import ReplicaMatrix
 from brokerlab.widgets.request_board import RequestBoard
+from brokerlab.widgets.scale_board import ScaleBoard
 from brokerlab.widgets.topic_board import TopicBoard
 from brokerlab.widgets.watch_line import WatchLine
 from brokerlab.widgets.znode_tree import ZnodeTree
@@ -26,6 +27,7 @@ __all__ = [
     "PartitionLanes",
     "ReplicaMatrix",
     "RequestBoard",
+    "ScaleBoard",
     "TopicBoard",
     "TwinConsoles",
     "WatchLine",
