@@ -13,6 +13,12 @@ from typing import Any
 class Samples:
     """What was measured on one side, in one unit.
 
+    Attributes
+    ----------
+    values : tuple of float
+    counted : bool
+        Whether these are numbers of things, of which there may be none.
+
     Raises
     ------
     ValueError
@@ -20,11 +26,13 @@ class Samples:
     """
 
     values: tuple[float, ...]
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError("nothing was measured")
-        wrong = [value for value in self.values if not (math.isfinite(value) and value > 0)]
+        least = 0.0 if self.counted else math.ulp(0.0)
+        wrong = [value for value in self.values if not (math.isfinite(value) and value >= least)]
         if wrong:
             raise ValueError(f"{wrong[0]} cannot have been measured")
 
@@ -34,7 +42,7 @@ class Samples:
 
     def text(self, unit: str) -> str:
         """Return the median and, of several, the smallest and the largest value."""
-        digits = 0 if unit == "MB" else 2
+        digits = 0 if unit == "MB" or self.counted else 2
         spread = f" ({min(self.values):.{digits}f}–{max(self.values):.{digits}f})"
         return f"{self.median:.{digits}f}{spread if len(self.values) > 1 else ''}"
 
@@ -42,6 +50,11 @@ class Samples:
 def samples(values: Iterable[float]) -> Samples:
     """Collect samples."""
     return Samples(tuple(values))
+
+
+def counts(values: Iterable[int]) -> Samples:
+    """Collect numbers of things."""
+    return Samples(tuple(values), counted=True)
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Figure:
     ----------
     name : str
     unit : str
-        ``s`` or ``MB``.
+        Such as ``s`` or ``MB``; empty for a number of things.
     ours : Samples
     peer : str
         What it is measured beside; empty for a figure that stands alone.
@@ -61,6 +74,8 @@ class Figure:
     bound : float or None
         The largest ratio of the medians, or for a figure that stands alone the largest median; None
         for a figure that is listed and not judged.
+    at_least : bool
+        Whether the bound is the smallest instead: more is better.
     """
 
     name: str
@@ -69,11 +84,14 @@ class Figure:
     peer: str = ""
     theirs: Samples | None = None
     bound: float | None = None
+    at_least: bool = False
 
     @property
     def ratio(self) -> float | None:
-        """Our median over theirs."""
-        return self.ours.median / self.theirs.median if self.theirs else None
+        """Our median over theirs; None where there is nothing beside it, or none of it."""
+        if self.theirs is None or self.theirs.median == 0:
+            return None
+        return self.ours.median / self.theirs.median
 
     @property
     def holds(self) -> bool | None:
@@ -81,13 +99,15 @@ class Figure:
         if self.bound is None:
             return None
         ratio = self.ratio
-        return (self.ours.median if ratio is None else ratio) <= self.bound
+        judged = self.ours.median if ratio is None else ratio
+        return judged >= self.bound if self.at_least else judged <= self.bound
 
     def cells(self) -> tuple[str, ...]:
         verdict = {None: "", True: "holds", False: "MISSED"}[self.holds]
         ratio, bound = self.ratio, ""
         if self.bound is not None:
-            bound = f"≤ {self.bound:.2f}" if ratio is not None else f"≤ {self.bound:g} {self.unit}"
+            amount = f"{self.bound:g} {self.unit}" if ratio is None else f"{self.bound:.2f}"
+            bound = f"{'≥' if self.at_least else '≤'} {amount}".rstrip()
         return (
             self.name,
             self.ours.text(self.unit),
@@ -108,6 +128,7 @@ class Figure:
             "theirs": list(self.theirs.values) if self.theirs else None,
             "ratio": self.ratio,
             "bound": self.bound,
+            "at_least": self.at_least,
             "holds": self.holds,
         }
 

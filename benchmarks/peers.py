@@ -1,11 +1,14 @@
-"""What the lab is measured beside: the sides, and the environment that trivup needs."""
+"""What the lab and the ML queue are measured beside: the sides, and the environment that some of them need."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from brokerlab.distribution import KAFKA_VERSION, Distribution
@@ -44,8 +47,29 @@ def trivup(distribution: Distribution) -> Side:
     return side
 
 
+def bare_loop(pictures: Path, begin: int, step: int) -> Side:
+    """Return the recogniser in a bare loop, for every so manieth picture of a folder."""
+    command = [sys.executable, str(SIDES / "bare_loop.py"), str(pictures), str(begin), str(step)]
+    return Side("the bare loop", command, {})
+
+
+def pool(pictures: Path, workers: int, kills: int = 0) -> Side:
+    """Return the pictures of a folder in a `multiprocessing.Pool`, whose processes may be killed."""
+    command = [sys.executable, str(SIDES / "pool.py"), str(pictures), str(workers), str(kills)]
+    return Side("multiprocessing.Pool", command, {})
+
+
+def celery(pictures: Path, workers: int, kills: int = 0, **settings: bool) -> Side:
+    """Return the pictures of a folder in Celery with Redis, with some settings other than its defaults."""
+    numbers = [str(workers), str(kills)]
+    command = [str(PYTHON), str(SIDES / "celery_queue.py"), str(pictures), *numbers]
+    # Recogniser and all that it needs are those of this environment.
+    here = os.pathsep.join([str(ROOT / "helpers"), sysconfig.get_path("purelib")])
+    return Side("Celery", [*command, json.dumps(settings)], {"PYTHONPATH": here})
+
+
 def make_environment() -> None:
-    """Make the environment of trivup, unless it is there and made from this lock."""
+    """Make the environment of trivup and Celery, unless it is there and made from this lock."""
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     made_from = ENVIRONMENT / "made-from"
     if made_from.exists() and made_from.read_text() == digest:

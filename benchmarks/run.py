@@ -1,7 +1,8 @@
-"""Measures the lab beside what others would use, in one run; see README.md.
+"""Measures the lab and the ML queue beside what others would use, in one run; see README.md.
 
     python benchmarks/run.py [--rounds N] [--json FILE] [--first-run]
     python benchmarks/run.py --widgets [--minutes M] [--json FILE]
+    python benchmarks/run.py --queue [--rounds N] [--pictures N] [--json FILE]
 
 Exit code 0 when every bound holds, 1 when one is missed, 2 when something could not be measured.
 """
@@ -23,6 +24,7 @@ import psutil
 from brokerlab.errors import BrokerLabError
 from first_run import first_run
 from measure import table
+from queue_rounds import measure_queue
 from rounds import measure
 from side import SideError
 from widgets import VIEWS, measure_views
@@ -41,6 +43,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--minutes", type=_positive, default=10, help="how long the views are shown (10)"
     )
+    parser.add_argument("--queue", action="store_true", help="instead: the ML queue")
+    parser.add_argument(
+        "--pictures", type=_positive, default=2000, help="how many go through it (2000)"
+    )
     asked = parser.parse_args(argv)
     if asked.json and not asked.json.absolute().parent.is_dir():
         parser.error(f"there is no folder {asked.json.absolute().parent} for the values")
@@ -53,13 +59,18 @@ def main(argv: Sequence[str]) -> int:
             report: dict[str, Any] = {"first_run": result.to_dict()}
             missed = False
         else:
-            figures = (
-                measure_views(VIEWS, asked.minutes) if asked.widgets else measure(asked.rounds)
-            )
+            extent: dict[str, int] = {"rounds": asked.rounds}
+            if asked.widgets:
+                extent = {"minutes": asked.minutes}
+                figures = measure_views(VIEWS, asked.minutes)
+            elif asked.queue:
+                extent["pictures"] = asked.pictures
+                figures = measure_queue(asked.rounds, asked.pictures)
+            else:
+                figures = measure(asked.rounds)
             print(f"\n{table(figures)}\n")
             missed = any(figure.holds is False for figure in figures)
             print("A bound is missed." if missed else "Every bound holds.")
-            extent = {"minutes": asked.minutes} if asked.widgets else {"rounds": asked.rounds}
             report = {**extent, "figures": [f.to_dict() for f in figures]}
     except (
         SideError,

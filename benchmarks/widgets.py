@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import brokerlab
-from brokerlab.lab import Lab
-from brokerlab.progress import Progress
 from brokerlab.traffic import Traffic
 from confluent_kafka.admin import AdminClient, NewTopic
 from kernel import Kernel
 from measure import Figure, samples
+from own_lab import own_lab
 from side import SideError
 
 TOPIC = "photos"
@@ -131,7 +127,10 @@ def measure_views(views: Sequence[View], minutes: float) -> list[Figure]:
     SideError
         A view could not be shown.
     """
-    with _lab() as lab, ExitStack() as open_kernels:
+    with own_lab() as lab, ExitStack() as open_kernels:
+        # A client that is not kept in a variable ends before it has done its work.
+        admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+        admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(30)
         traffic = Traffic(lab, TOPIC, PER_SECOND)
         open_kernels.callback(traffic.stop)
         kernels = []
@@ -175,26 +174,6 @@ def figures(view: View, seen: Seen) -> list[Figure]:
         for what, unit, values in listed
         if all(value > 0 for value in values)
     ]
-
-
-@contextmanager
-def _lab() -> Iterator[Lab]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        before = os.environ.get("BROKERLAB_HOME")
-        os.environ["BROKERLAB_HOME"] = folder
-        try:
-            lab = brokerlab.start(brokers=3, progress=Progress())
-            try:
-                # A client that is not kept in a variable ends before it has done its work.
-                admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
-                admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(30)
-                yield lab
-            finally:
-                lab.stop()
-        finally:
-            os.environ.pop("BROKERLAB_HOME")
-            if before is not None:
-                os.environ["BROKERLAB_HOME"] = before
 
 
 def _wait_until_live(view: View, kernel: Kernel) -> None:

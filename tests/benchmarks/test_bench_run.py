@@ -52,6 +52,19 @@ def test_the_views_are_measured_for_as_long_as_asked(command, monkeypatch, capsy
     assert json.loads(file.read_text())["minutes"] == 3
 
 
+def test_the_queue_is_measured_with_as_many_pictures_as_asked(command, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        command, "measure_queue", lambda *numbers: asked.append(numbers) or figures(5)
+    )
+    monkeypatch.setattr(command, "measure", lambda rounds: pytest.fail("measured the lab"))
+    file = tmp_path / "figures.json"
+    arguments = ["--queue", "--rounds", "2", "--pictures", "300", "--json", str(file)]
+    assert command.main(arguments) == 1
+    assert asked == [(2, 300)]
+    assert json.loads(file.read_text())["pictures"] == 300
+
+
 def test_what_could_not_be_measured_gives_neither_a_verdict_nor_a_file(
     command, monkeypatch, capsys, tmp_path
 ):
@@ -67,7 +80,12 @@ def test_what_could_not_be_measured_gives_neither_a_verdict_nor_a_file(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--rounds", "0"], ["--widgets", "--minutes", "0"], ["--json", "/no/such/folder/file"]],
+    [
+        ["--rounds", "0"],
+        ["--widgets", "--minutes", "0"],
+        ["--queue", "--pictures", "0"],
+        ["--json", "/no/such/folder/file"],
+    ],
 )
 def test_nonsense_is_refused_before_anything_is_measured(command, monkeypatch, arguments):
     monkeypatch.setattr(command, "measure", lambda rounds: pytest.fail("measured"))

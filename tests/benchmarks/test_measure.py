@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from measure import Figure, Samples, samples, table
+from measure import Figure, Samples, counts, samples, table
 
 
 def beside(ours: list[float], theirs: list[float], bound: float | None) -> Figure:
@@ -21,6 +21,21 @@ def test_the_ratio_is_that_of_the_medians():
 )
 def test_a_ratio_holds_up_to_its_bound(ours, bound, holds):
     assert beside([ours], [10.0], bound).holds is holds
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(8.5, True), (8.4, False)])
+def test_a_bound_may_be_the_least(ours, holds):
+    speed = Figure("speed", "/s", samples([ours]), "a peer", samples([10.0]), 0.85, at_least=True)
+    assert speed.holds is holds and "≥ 0.85" in speed.cells()
+
+
+def test_of_things_that_are_counted_there_may_be_none():
+    lost = Figure("lost", "", counts([0]), "a peer", counts([0]))
+    assert (lost.ratio, lost.cells()[1:3]) == (None, ("0", "0"))
+    assert Figure("lost", "", counts([0]), bound=0).holds
+    assert Figure("lost", "", counts([1]), bound=0).holds is False
+    with pytest.raises(ValueError, match="measured"):
+        counts([-1])
 
 
 @pytest.mark.parametrize(("seconds", "holds"), [(5.0, True), (5.1, False)])

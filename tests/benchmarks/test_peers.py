@@ -25,7 +25,7 @@ def test_the_start_scripts_have_default_flags_and_none_of_ours(tmp_path):
 
 def test_every_package_of_the_peers_is_locked_by_hash():
     names = re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE)
-    assert {"trivup", "setuptools"} <= set(names)
+    assert {"trivup", "setuptools", "celery", "redis"} <= set(names)
     for name in names:
         lines = locked(name).strip().split("\n")
         assert lines[0].startswith(f"{name}==")
