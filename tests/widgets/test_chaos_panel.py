@@ -119,7 +119,7 @@ def test_a_missing_picture_is_an_alarm() -> None:
         (
             chaos(parts=parts(relay="killed"), counts=dataclasses.replace(ALL_DONE, accepted=60)),
             "warned",
-            "relay is down; 60 pictures without an outcome yet",
+            "relay is down. 60 pictures without an outcome yet",
         ),
         (chaos(parts=parts(relay="killed")), "warned", "relay is down."),
         (

@@ -40,12 +40,11 @@ NODE = 104
 NODE_GAP = 12
 WORKERS = 3
 """Workers that are shown; of more there is only their number."""
+VERB_GAP = 6
 BUTTONS = 46
 MISSING = 206
 LINES = 5
 LINE = 20
-AGED = 12.0
-"""Seconds after which an audit's number is shown with its age."""
 
 NO_COUNTS = Counts(0, 0, 0, 0, 0, 0.0, None, 0, 0, 0)
 
@@ -187,7 +186,7 @@ def draw(seen: Chaos, verbs: Sequence[Verb], busy: frozenset[str], free: bool) -
         f"Chaos panel of {seen.prefix}. {words} {_summary(seen)}",
         group("path", *_path(seen, busy, free), y=TOP),
         group("kafka", *_kafka(seen, busy, free), y=nodes_top),
-        headline(kind, words, y=strip, width=WIDTH - 4, room=WIDTH - 60),
+        headline(kind, words, y=strip, width=WIDTH - 4, room=WIDTH - 60, size=18),
         group("audit", *_audit(seen), y=tiles),
         _buttons(verbs, below),
         _log(seen, below + BUTTONS),
@@ -207,14 +206,15 @@ def verdict(seen: Chaos) -> tuple[str, str]:
         return "lost", f"{_pictures(counts.duplicate_effects)} took effect twice."
     if seen.storm:
         done, of = seen.storm
-        return "warned", f"Storm: {done} of {of} faults have come. {_lately(seen)}"
-    if seen.down and counts.backlog:
-        return "warned", (
-            f"{' and '.join(seen.down)} {'is' if len(seen.down) == 1 else 'are'} down; "
-            f"{_pictures(counts.backlog)} without an outcome yet, and none is missing so far."
-        )
+        return "warned", f"Storm: {done} of {of} faults have come. {_lately(seen) if done else ''}"
     if seen.down:
-        return "warned", f"{' and '.join(seen.down)} {'is' if len(seen.down) == 1 else 'are'} down."
+        waits = ""
+        if counts.backlog:
+            waits = f" {_pictures(counts.backlog)} without an outcome yet; none is missing so far."
+        return (
+            "warned",
+            f"{', '.join(seen.down)} {'is' if len(seen.down) == 1 else 'are'} down.{waits}",
+        )
     if seen.settled:
         return (
             "fine",
@@ -354,7 +354,8 @@ def _verbs(
     one: PartView, target: str, argument: str, room: float, *, enabled: bool, y: float
 ) -> Element:
     verbs = VERBS.get(one.state, ())
-    width = min(84.0, (room - 6) / 2)
+    letters = [len(WORDS.get(verb, verb)) + 3 for verb in verbs]
+    widths = [min(84.0, (room - VERB_GAP) * many / max(sum(letters), 16)) for many in letters]
     return group(
         "buttons",
         *(
@@ -362,14 +363,14 @@ def _verbs(
                 WORDS.get(verb, verb),
                 {"kind": verb, "part": one.name},
                 f"{target}.{verb}({argument})",
-                x=number * (width + 6),
+                x=sum(widths[:number]) + number * VERB_GAP,
                 y=0,
                 width=width,
                 group_name=one.name,
                 label=f"{WORDS.get(verb, verb)} {one.name}",
                 enabled=enabled,
             )
-            for number, verb in enumerate(verbs)
+            for number, (verb, width) in enumerate(zip(verbs, widths, strict=True))
         ),
         x=8,
         y=y,
