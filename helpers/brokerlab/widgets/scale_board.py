@@ -16,7 +16,7 @@ import httpx
 from brokerlab.autoscaler import Autoscaler, lag_of, wanted_by, watch
 from brokerlab.errors import BrokerLabError
 from brokerlab.mlqueue import MLQueue
-from brokerlab.pipeline.camera import FASTEST, MOST, Camera
+from brokerlab.pipeline.camera import FASTEST, Camera
 from brokerlab.pipeline.clients import PARTITIONS
 from brokerlab.widgets.base import Command, LiveView
 from brokerlab.widgets.inputs import Choice, Input, Slider
@@ -145,10 +145,10 @@ class ScaleBoard(LiveView[Scale]):
             self._camera.stop()
         self._camera, self._rate = None, 0
         if rate:
-            self._camera = self._new_camera(MOST, rate)
+            self._camera = self._new_camera(None, rate)
         self._rate = rate
 
-    def _new_camera(self, count: int, rate: float) -> Camera:
+    def _new_camera(self, count: int | None, rate: float) -> Camera:
         url = self._queue.url
         self._cameras += 1
         key = f"board-{id(self)}-{self._cameras}"
