@@ -12,7 +12,7 @@ COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-has
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab env dev test check notebooks bench lock jars clean
+.PHONY: help lab env dev test check notebooks docs bench lock jars clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: $(VENV)/ready-dev ## lint, format and types
 
 notebooks: $(VENV)/ready-dev ## build notebooks/ from lessons/ (ARGS="04" for one lesson)
 	$(BIN)/python lessons/build.py $(ARGS)
+
+docs: $(VENV)/ready-dev ## build site/: the lessons as pages to read, without a network (ARGS="--to DIR")
+	$(BIN)/python lessons/pages.py $(ARGS)
 
 bench: $(VENV)/ready-dev ## measure beside the alternatives (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py $(ARGS)
