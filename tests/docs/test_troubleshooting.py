@@ -13,8 +13,7 @@ from pages import ROOT
 PAGE = ROOT / "docs" / "troubleshooting.md"
 QUOTED = re.compile(r"^```text\n(.+?)^```$", re.M | re.S)
 FINDING = re.compile(r"[✗!] ([^:]+): (.+) → (.+)")
-PLAIN_LETTERS = 18
-LONG = 45
+SHORT, ENOUGH, LONG = 10, 18, 45
 
 
 def quoted() -> list[str]:
@@ -35,7 +34,7 @@ def said() -> tuple[re.Pattern[str], ...]:
     return tuple(
         re.compile("(.*?)".join(map(re.escape, parts)), re.S)
         for parts in texts
-        if sum(map(len, parts)) >= PLAIN_LETTERS
+        if sum(map(len, parts)) >= SHORT
     )
 
 
@@ -55,18 +54,24 @@ def _texts(source: str) -> Iterator[tuple[str, ...]]:
             yield (node.value,)
 
 
-def is_said(sentence: str) -> bool:
-    """Tell whether the package says this; a long value in it must be something that it says, too."""
+@cache
+def known(sentence: str) -> int:
+    """Return how many characters of a sentence the package says; a long value in it must be something that it says."""
+    best = 0
     for pattern in said():
-        match = pattern.fullmatch(sentence)
-        plain = len(sentence) - sum(map(len, match.groups())) if match else 0
-        if match and plain >= PLAIN_LETTERS and all(map(_is_value, match.groups())):
-            return True
-    return False
+        if match := pattern.fullmatch(sentence):
+            values = match.groups()
+            said_of_them = [known(value) if len(value) > SHORT else 0 for value in values]
+            if all(
+                count or len(value) <= LONG
+                for value, count in zip(values, said_of_them, strict=True)
+            ):
+                best = max(best, len(sentence) - sum(map(len, values)) + sum(said_of_them))
+    return best
 
 
-def _is_value(text: str) -> bool:
-    return len(text) <= LONG or is_said(text)
+def is_said(sentence: str) -> bool:
+    return known(sentence) >= ENOUGH
 
 
 def is_found(line: str) -> bool:
