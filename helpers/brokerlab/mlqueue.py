@@ -25,6 +25,8 @@ from brokerlab.pipeline.store import Store
 PARTS = ("api", "relay", "collector", "worker")
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
+GONE_SECONDS = 60.0
+"""Brokers that were frozen a moment ago take their time to delete."""
 _CAREFUL, _CARELESS = "brokerlab.pipeline", "brokerlab.pipeline.careless"
 _KEPT_LINES = 20_000
 
@@ -95,7 +97,7 @@ class MLQueue:
         self.former: list[tuple[str, Part]] = []
         self.ended = False
         self._port = 0
-        lab.delete_topics(*self.names.topics)
+        lab.delete_topics(*self.names.topics, timeout=GONE_SECONDS)
         ensure_topics(self.cluster, self.names)
         self._file = scratch.made("queues") / f"{prefix}-{time.monotonic_ns()}.sqlite"
         self.store = Store(self._file)
@@ -216,7 +218,7 @@ class MLQueue:
         if self.ended:
             return
         self._end_parts()
-        self.lab.delete_topics(*self.names.topics)
+        self.lab.delete_topics(*self.names.topics, timeout=GONE_SECONDS)
 
     def _end_parts(self) -> None:
         self.ended = True
