@@ -38,7 +38,7 @@ notebooks: $(VENV)/ready-dev ## build notebooks/ from lessons/ (ARGS="04" for on
 	$(BIN)/python lessons/build.py $(ARGS)
 
 docs: $(VENV)/ready-dev ## build site/: the lessons as pages to read, without a network (ARGS="--to DIR")
-	$(BIN)/python lessons/pages.py $(ARGS)
+	$(BIN)/python lessons/publish.py $(ARGS)
 
 bench: $(VENV)/ready-dev ## measure beside the alternatives (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
-import pages
+import publish
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,7 @@ def read(folder, name):
 
 
 def test_a_lesson_becomes_a_page_with_its_outputs_and_neighbours(course, tmp_path, capsys):
-    assert pages.main(["--to", str(tmp_path / "site")], course) == 0
+    assert publish.main(["--to", str(tmp_path / "site")], course) == 0
     assert capsys.readouterr().out.startswith("7 pages: open ")
     shown = read(tmp_path / "site", "01_first.html")
     assert "<title>01 · First · BrokerLab</title>" in shown
@@ -123,7 +123,7 @@ def test_a_lesson_becomes_a_page_with_its_outputs_and_neighbours(course, tmp_pat
 
 
 def test_the_contents_list_every_lesson_with_its_question(course, tmp_path):
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     shown = read(tmp_path / "site", "index.html")
     assert '<a href="01_first.html">01 · First</a>' in shown and "Who is first?" in shown
     assert (
@@ -132,7 +132,7 @@ def test_the_contents_list_every_lesson_with_its_question(course, tmp_path):
 
 
 def test_links_lead_to_pages_and_files_of_the_site(course, tmp_path):
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     shown = read(tmp_path / "site", "01_first.html")
     for address in (
         "02_second.html#A-part",
@@ -148,7 +148,7 @@ def test_links_lead_to_pages_and_files_of_the_site(course, tmp_path):
 
 
 def test_a_diagram_is_a_picture_for_light_and_dark_with_its_words(course, tmp_path):
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     shown = read(tmp_path / "site", "01_first.html")
     assert "mermaid" not in shown and "flowchart" not in shown
     light, dark = (
@@ -183,21 +183,21 @@ def test_what_cannot_be_built_is_one_sentence_and_the_old_site_stays(
     course, tmp_path, capsys, change, said
 ):
     (course.parent / "out.md").write_text("# Out")
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     before = read(tmp_path / "site", "02_second.html")
     change(course)
-    assert pages.main(["--to", str(tmp_path / "site")], course) == 1
+    assert publish.main(["--to", str(tmp_path / "site")], course) == 1
     assert said in capsys.readouterr().err
     assert read(tmp_path / "site", "02_second.html") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["course", "out.md", "site"]
 
 
 def test_a_site_is_replaced_whole_and_nothing_else_is(course, tmp_path, capsys):
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     (tmp_path / "site" / "left.html").touch()
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     assert not (tmp_path / "site" / "left.html").exists()
-    assert pages.main(["--to", str(course)], course) == 1
+    assert publish.main(["--to", str(course)], course) == 1
     assert "holds something else than a site" in capsys.readouterr().err
     assert (course / "docs/terms.md").exists()
 
@@ -205,7 +205,7 @@ def test_a_site_is_replaced_whole_and_nothing_else_is(course, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages") / "site"
-    pages.build(ROOT, folder)
+    publish.build(ROOT, folder)
     return folder
 
 
@@ -228,7 +228,7 @@ def broken(site):
 
 
 def test_a_broken_link_would_be_seen(course, tmp_path):
-    pages.build(course, tmp_path / "site")
+    publish.build(course, tmp_path / "site")
     page = tmp_path / "site" / "01_first.html"
     page.write_text(page.read_text().replace("#A-part", "#No-part").replace("a.png", "b.png"))
     assert broken(tmp_path / "site") == [

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    import pages
+    import publish
 
     folder = tmp_path_factory.mktemp("pages") / "site"
-    pages.build(ROOT, folder)
+    publish.build(ROOT, folder)
     return folder
 
 

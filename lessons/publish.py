@@ -1,7 +1,7 @@
 """Builds the lessons as pages to read, with their outputs and still pictures; they need no network and no program.
 
-python lessons/pages.py             build site/
-python lessons/pages.py --to DIR    build it elsewhere
+python lessons/publish.py             build site/
+python lessons/publish.py --to DIR    build it elsewhere
 """
 
 from __future__ import annotations
