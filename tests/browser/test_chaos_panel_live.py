@@ -17,6 +17,7 @@ queue.begin(workers=2)
 """
 
 
+@pytest.mark.timeout(600)
 def test_parts_and_nodes_die_by_click_and_nothing_is_missing(open_notebook, write_notebook):
     write_notebook(
         "chaos_panel.ipynb",

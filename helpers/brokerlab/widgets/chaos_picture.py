@@ -30,13 +30,13 @@ from brokerlab.widgets.scene import (
 WIDTH = 880
 EDGE = 2
 GAP = 22
-PART = 104
+PART = 96
 WIDER = {"camera": -12, "api": 24, "collector": -12}
 """Px that a box of the first row is wider than the others."""
 TOP = 2
-BUS = 46
+BUS = 36
 """Px between the two rows, for the arrows into Kafka and out of it."""
-NODE = 104
+NODE = 96
 NODE_GAP = 12
 WORKERS = 3
 """Workers that are shown; of more there is only their number."""
