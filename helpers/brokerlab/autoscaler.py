@@ -133,6 +133,9 @@ class Autoscaler:
 
     def _decide(self, seen: GroupView) -> None:
         lag = lag_of(seen)
+        if self._queue.ended:
+            self.problem = "The queue has ended: make another, and another autoscaler."
+            return
         if lag is None:
             self.problem = "The lag is not known: the cluster does not tell it now."
             return

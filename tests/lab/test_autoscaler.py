@@ -23,6 +23,7 @@ class FakeQueue:
     def __init__(self, workers: int) -> None:
         self.workers: tuple[str, ...] = ()
         self.scaled: list[int] = []
+        self.ended = False
         self.scale(workers)
         self.scaled.clear()
 
@@ -156,6 +157,14 @@ def test_a_rule_that_fails_is_a_sentence_and_changes_nothing(
     observer.lag = 5
     queue, scaler = scaled(lambda lag: 1 // (lag - 5), workers=2)
     assert until(lambda: "failed at a lag of 5 (ZeroDivisionError" in scaler.problem)
+    assert queue.scaled == []
+
+
+def test_a_queue_that_has_ended_gets_no_worker(scaled: Any, observer: FakeObserver) -> None:
+    queue, scaler = scaled(wanted_by)
+    queue.ended = True
+    observer.lag = 900
+    assert until(lambda: "queue has ended" in scaler.problem)
     assert queue.scaled == []
 
 

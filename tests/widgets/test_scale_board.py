@@ -145,7 +145,7 @@ def queue(lab: Lab) -> Iterator[MLQueue]:
     with MLQueue(lab, PREFIX) as made:
         for part in ("relay", "collector"):
             made.start(part)
-        made.start("api", backlog_limit=150)
+        made.start("api", backlog_limit=100)
         yield made
 
 
@@ -163,12 +163,12 @@ def test_a_burst_fills_the_line_the_limit_holds_and_workers_drain_it(
 ) -> None:
     board.burst()
     full = board.wait_until(lambda seen: "Full" in verdict(seen)[1], 60, "429")
-    assert full.limit == 150 and full.last is not None and full.last.workers == 0
+    assert full.limit == 100 and full.last is not None and full.last.workers == 0
     board.set(workers=2)
     calm = board.wait_until(
-        lambda seen: seen.last is not None and seen.last.done == 200 and seen.lag == 0, 60, "calm"
+        lambda seen: seen.last is not None and seen.last.done == 150 and seen.lag == 0, 60, "calm"
     )
-    assert calm.last is not None and (calm.last.accepted, calm.last.workers) == (200, 2)
+    assert calm.last is not None and (calm.last.accepted, calm.last.workers) == (150, 2)
     assert queue.workers == ("worker-1", "worker-2")
 
 
@@ -187,7 +187,7 @@ def test_pictures_come_at_the_rate_that_is_set(board: ScaleBoard) -> None:
 def test_the_autoscaler_follows_the_threshold_and_keeps_the_slider_out(
     queue: MLQueue, board: ScaleBoard
 ) -> None:
-    board.set(scaling="autoscaler", per_worker=80)
+    board.set(scaling="autoscaler", per_worker=60)
     board.burst()
     board.wait_until(lambda seen: seen.last is not None and seen.last.workers >= 2, 60, "2 workers")
     board.set(workers=0)

@@ -78,7 +78,7 @@ class ScaleBoard(LiveView[Scale]):
     # What a lesson calls.
 
     def burst(self) -> None:
-        """Send 200 pictures, as fast as they go."""
+        """Send 150 pictures, as fast as they go."""
         self.press("burst")
 
     # What the base asks.

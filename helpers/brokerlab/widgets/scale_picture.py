@@ -20,7 +20,7 @@ LATELY = 5.0
 """Seconds over which rates are taken."""
 LAG, PACE, CREW = 112, 84, 52
 GAP = 42
-BURST = 200
+BURST = 150
 BUTTONS = 166
 EVENLY = 0.1
 """A share of what comes, within which what comes counts as what is done."""
@@ -186,7 +186,7 @@ def _do(workers: int) -> str:
 def draw(seen: Scale, *, busy: bool = False) -> Element:
     """Draw the board; its size never changes. `busy` says that a burst is being sent."""
     kind, sentence = verdict(seen)
-    tiles = SENTENCE + 14
+    tiles = SENTENCE + 16
     lag = tiles + TILES + GAP
     pace = lag + LAG + GAP
     crew = pace + PACE + GAP
@@ -195,13 +195,13 @@ def draw(seen: Scale, *, busy: bool = False) -> Element:
         WIDTH,
         crew + CREW + 28,
         f"Scale board. {sentence}",
-        headline(kind, sentence, y=0, width=WIDTH - BUTTONS - 14, room=WIDTH - BUTTONS - 70),
+        headline(kind, sentence, y=2, width=WIDTH - BUTTONS - 14, room=WIDTH - BUTTONS - 70),
         button(
             f"{BURST} at once",
             {"kind": "burst"},
             "board.burst()",
             x=WIDTH - BUTTONS,
-            y=2,
+            y=4,
             width=BUTTONS - 4,
             height=32,
             group_name="scale",
