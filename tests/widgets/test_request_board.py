@@ -291,6 +291,18 @@ def test_results_has_a_limit(view: RequestBoard) -> None:
         view.results(0.5)
 
 
+def test_results_waits_as_long_as_pictures_come(view: RequestBoard, held: Held) -> None:
+    view.set(count=50, rate=20)
+    view.burst()
+    assert until(lambda: view._camera is not None and view._camera.done, 20) is True
+    held.finish()
+    view.set(rate=10)
+    view.burst()
+    with pytest.raises(NodeFailedError):
+        view.results(0.8)
+    assert view._camera is not None and view._camera.done, "it outlasted 5 s of sending"
+
+
 def test_dead_letters_and_results_are_among_the_latest(view: RequestBoard, held: Held) -> None:
     view.upload(JPEG[:2000])
     assert idle(view)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from brokerlab.errors import BrokerLabError, SettingError
+from brokerlab.errors import BrokerLabError, NodeFailedError, SettingError
 from brokerlab.pipeline.camera import Camera, percentile
 from brokerlab.pipeline.errors import PipelineError
 from brokerlab.widgets.base import Command, LiveView, module, sheet
@@ -131,7 +131,7 @@ class RequestBoard(LiveView[Requests]):
         Raises
         ------
         NodeFailedError
-            It was not after `timeout` seconds.
+            It was not, and for `timeout` seconds nothing more was sent or done.
         """
 
         def settled(seen: Requests) -> bool:
@@ -146,7 +146,19 @@ class RequestBoard(LiveView[Requests]):
                 and (seen.mine is None or seen.mine.id == self._mine)
             )
 
-        return self.wait_until(settled, timeout, "every picture to have its outcome")
+        while True:
+            before = self._progress()
+            try:
+                return self.wait_until(settled, timeout, "every picture to have its outcome")
+            except NodeFailedError:
+                if self._ended.is_set() or self._progress() == before:
+                    raise
+
+    def _progress(self) -> tuple[int, int]:
+        """Return how many pictures of the burst were sent, and how many of all have their outcome."""
+        counts = self._store().counts()
+        sent = 0 if self._camera is None else len(self._camera.sent)
+        return sent, counts.total - counts.backlog
 
     # What the base asks.
 
