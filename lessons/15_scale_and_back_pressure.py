@@ -79,7 +79,7 @@ print("topics:", *queue.names.topics, "workers:", *queue.workers, sep="\n  ")
 # ## How far behind?
 #
 # The **lag** of a group is what its partitions hold (the end of each log) minus what it has committed. It needs no counter in any
-# program: the cluster knows both. **Predict** it, when 150 pictures were accepted and nobody works.
+# program: the cluster knows both. **Predict** it, when 40 pictures were accepted and nobody works.
 
 # %%
 from confluent_kafka import Consumer, TopicPartition

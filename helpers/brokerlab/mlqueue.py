@@ -208,7 +208,7 @@ class MLQueue:
         while (left := self.store.counts().backlog) > 0:
             if time.monotonic() > deadline:
                 raise NodeFailedError(
-                    f"{left:,} pictures have no outcome after {timeout:.0f} s: do relay, collector and a worker run?"
+                    f"After {timeout:.0f} s this many pictures have no outcome: {left:,}. Do relay, collector and a worker run?"
                 )
             time.sleep(0.05)
         return self.audit()

@@ -502,8 +502,9 @@ class Supervisor:
         }
         if node.state not in allowed[verb]:
             possible = [v for v, states in allowed.items() if node.state in states]
+            how = "has died" if node.state == "died" else f"is {node.state}"
             raise NodeFailedError(
-                f"{name} is {node.state}, so it cannot {verb}: it can {' or '.join(possible)}."
+                f"{name} {how}, so it cannot {verb}: it can {' or '.join(possible)}."
             )
         begun = time.monotonic()
         await getattr(self, f"_{verb}_node")(steps, node)

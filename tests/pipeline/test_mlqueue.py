@@ -117,7 +117,7 @@ def test_what_cannot_be_done_is_one_sentence(held: MLQueue) -> None:
 def test_pictures_that_wait_for_ever_are_told(held: MLQueue, jpeg: bytes) -> None:
     held.begin(workers=0)
     send(held, jpeg, 3)
-    with pytest.raises(NodeFailedError, match="3 pictures have no outcome after 1 s"):
+    with pytest.raises(NodeFailedError, match="After 1 s this many pictures have no outcome: 3"):
         held.settle(1)
     assert held.audit().in_flight == 3
 
