@@ -148,6 +148,20 @@ def test_settled_means_that_the_audit_has_seen_all() -> None:
     assert not chaos(counts=NO_COUNTS, audit=None).settled
 
 
+@pytest.mark.parametrize(
+    ("sending", "said"),
+    [
+        (None, "camera sends nothing"),
+        (Sending(3000, 1226, 49, False), "camera 1,226 sent of 3,000 49 again"),
+        (Sending(None, 99, 0, False), "camera 99 sent"),
+        (Sending(1226, 1226, 0, True), "camera 1,226 sent"),
+    ],
+)
+def test_the_camera_says_how_far_it_is(sending: Sending | None, said: str) -> None:
+    (box,) = found(shown(chaos(sending=sending)), key="camera")
+    assert words(box).split() == said.split()
+
+
 def test_a_careless_queue_has_no_relay_and_the_server_publishes() -> None:
     scene = shown(chaos(parts=tuple(one for one in PARTS if one.name != "relay")))
     assert not found(scene, data_part="relay")

@@ -291,18 +291,21 @@ def _arrow(key: str, x1: float, y1: float, x2: float, y2: float) -> Element:
 
 
 def _camera(sending: Sending | None, left: float, width: float) -> Element:
-    said, below = "sends nothing", ""
+    lines = ["sends nothing"]
     if sending is not None:
-        said = f"{sending.sent:,} sent"
-        if sending.count is not None:
-            said = f"{sending.sent:,} of {sending.count:,}"
-        below = f"{sending.again:,} again" if sending.again else ""
+        lines = [f"{sending.sent:,} sent"]
+        if sending.count is not None and not sending.over:
+            lines.append(f"of {sending.count:,}")
+        if sending.again:
+            lines.append(f"{sending.again:,} again")
     return group(
         "camera",
         box(0, 0, width, PART, "calm"),
         text(12, 26, "camera", "text strong"),
-        text(12, 52, shortened(said, width - 18, 15), "text small"),
-        text(12, 84, shortened(below, width - 18, 15), "text soft small"),
+        *(
+            text(12, 47 + 19 * number, shortened(words, width - 18, 15), "text small")
+            for number, words in enumerate(lines)
+        ),
         x=left,
         data_camera="none" if sending is None else "over" if sending.over else "sends",
         data_sent=sending.sent if sending else 0,
