@@ -60,7 +60,6 @@ def test_a_rule_that_cannot_do_is_told_before_anything_runs(
 def test_one_worker_is_no_faster_than_one_worker(q: Any, lab: Any) -> None:
     report = q[1].check(lambda lag: 1)
     assert report.status == "not yet"
-    assert [fact.ok for fact in report.facts].count(False) == 1
     assert "That one was as fast" in repr(report)
     assert not any(name.startswith("drain") for name in lab.topics())
 
