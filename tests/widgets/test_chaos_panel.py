@@ -151,7 +151,7 @@ def test_settled_means_that_the_audit_has_seen_all() -> None:
 @pytest.mark.parametrize(
     ("sending", "said"),
     [
-        (None, "camera sends nothing"),
+        (None, "camera at rest"),
         (Sending(3000, 1226, 49, False), "camera 1,226 sent of 3,000 49 again"),
         (Sending(None, 99, 0, False), "camera 99 sent"),
         (Sending(1226, 1226, 0, True), "camera 1,226 sent"),

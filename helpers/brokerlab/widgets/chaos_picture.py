@@ -291,7 +291,7 @@ def _arrow(key: str, x1: float, y1: float, x2: float, y2: float) -> Element:
 
 
 def _camera(sending: Sending | None, left: float, width: float) -> Element:
-    lines = ["sends nothing"]
+    lines = ["at rest"]
     if sending is not None:
         lines = [f"{sending.sent:,} sent"]
         if sending.count is not None and not sending.over:
