@@ -131,7 +131,15 @@ class MLQueue:
         self.scale(workers, **options)
 
     def scale(self, workers: int, **options: object) -> None:
-        """Start workers, or stop those of the highest numbers, until so many run; `options` are for new ones."""
+        """Start workers, or stop those of the highest numbers, until so many run; `options` are for new ones.
+
+        Raises
+        ------
+        SettingError
+            There cannot be so many.
+        """
+        if workers < 0:
+            raise SettingError(f"A queue has 0 workers or more, and {workers} is not that.")
         running = self.workers
         for name in reversed(running[workers:]):
             self.stop(name)

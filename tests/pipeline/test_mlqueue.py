@@ -107,6 +107,8 @@ def test_what_cannot_be_done_is_one_sentence(held: MLQueue) -> None:
     for name in ("worker", "api-1", "worker-x", "broker-1", ""):
         with pytest.raises(SettingError, match="has no part"):
             held.start(name)
+    with pytest.raises(SettingError, match="0 workers or more, and -1 is not"):
+        held.scale(-1)
     with pytest.raises(SettingError, match=r"relay does not run: queue.start\('relay'\)"):
         held.kill("relay")
     held.start("relay")

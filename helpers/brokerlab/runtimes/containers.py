@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -127,6 +127,12 @@ def _seconds(instant: str) -> float:
     # Docker tells nanoseconds, which Python's time stamps do not hold.
     whole, _, fraction = instant.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction[:6] or 0}")
+
+
+def _is_data(member: tarfile.TarInfo) -> bool:
+    """Whether it is what a node's data consists of, and stays in the folder that it is unpacked in."""
+    path = PurePosixPath(member.name)
+    return (member.isfile() or member.isdir()) and not path.is_absolute() and ".." not in path.parts
 
 
 def _is_here(pid: int, container: str) -> bool:
@@ -288,7 +294,9 @@ class ContainerRuntime:
             copied.seek(0)
             shutil.rmtree(folder / topology.DATA, ignore_errors=True)
             with tarfile.open(fileobj=copied) as archive:
-                archive.extractall(folder, filter="data")
+                # Python knows this filter since 3.11.4, and Debian 12 has an older one.
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)
+                archive.extractall(folder, filter(_is_data, archive))
         return folder / topology.DATA
 
     def clear(self) -> None:
