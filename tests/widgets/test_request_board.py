@@ -274,7 +274,9 @@ def test_a_burst_is_sent_under_keys_of_its_own(view: RequestBoard, held: Held) -
     held.finish()
     seen = view.results(20)
     assert seen.states["done"] == 50 and seen.posted is not None
-    assert until(lambda: len(view.look().latest) == THUMBS), "thumbnails are drawn when there is time"
+    assert until(lambda: len(view.look().latest) == THUMBS), (
+        "thumbnails are drawn when there is time"
+    )
     view.burst()
     assert until(lambda: held.store.counts().total == 100, 20), "the same pictures, other keys"
 
