@@ -370,6 +370,11 @@ class Lab:
         self.probe = KafkaProbe(self.bootstrap_servers)
 
     @property
+    def nodes(self) -> dict[str, LabNode]:
+        """ZooKeeper and the brokers by name, in this order."""
+        return {node.name: node for node in (self.zookeeper, *self.brokers.values())}
+
+    @property
     def zookeeper_port(self) -> int:
         return int(self.zookeeper_connect.rpartition(":")[2])
 
@@ -431,7 +436,7 @@ class Lab:
     def repair(self) -> list[Report]:
         """Start or resume whatever is down; return a report for each."""
         reports = []
-        for node in (self.zookeeper, *self.brokers.values()):
+        for node in self.nodes.values():
             state = node.state
             if state == "paused":
                 reports.append(node.resume())

@@ -47,11 +47,9 @@ def crash(queue: MLQueue, name: str) -> None:
     name : str
         A part, as in ``queue.parts``; or ``zookeeper``, ``broker-1`` and so on.
     """
-    lab = queue.lab
-    nodes = {"zookeeper": lab.zookeeper} | {one.name: one for one in lab.brokers.values()}
-    if name in nodes:
-        nodes[name].kill()
-        nodes[name].start()
+    if (node := queue.lab.nodes.get(name)) is not None:
+        node.kill()
+        node.start()
     else:
         queue.kill(name)
         queue.start(name)

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ from brokerlab.distribution import prefetch_all
 from brokerlab.progress import Progress
 from brokerlab.settings import Settings
 from maven_repository import Handler, MavenServer, whole
+from witnesses import until
 
 PREFETCHER = Path(__file__).with_name("prefetcher.py")
 LIMIT = 60.0
@@ -79,16 +79,8 @@ def processes(settings: Settings) -> Iterator[list[Prefetching]]:
             )
             stack.callback(process.kill)
             started.append(Prefetching(process))
-        until(lambda: all(one.said == ["here"] for one in started), "all to be there")
+        until(lambda: all(one.said == ["here"] for one in started), LIMIT, "all to be there")
         yield started
-
-
-def until(holds: object, what: str) -> None:
-    assert callable(holds)
-    end = time.monotonic() + LIMIT
-    while not holds():
-        assert time.monotonic() < end, f"{what} did not happen within {LIMIT:.0f} s"
-        time.sleep(0.02)
 
 
 def hold(repository: MavenServer, jar: str) -> threading.Event:
@@ -118,7 +110,7 @@ def test_eight_at_once_fetch_once(
     released = hold(repository, "kafka_2.13-3.9.2.jar")
     for one in processes:
         one.begin()
-    until(lambda: all_but_one_wait(processes), "seven to wait for the eighth")
+    until(lambda: all_but_one_wait(processes), LIMIT, "seven to wait for the eighth")
     released.set()
     assert [one.end() for one in processes] == [0] * PROCESSES
     assert asked(repository) == {jar.name: 1 for jar in lock.all_locked()}
@@ -142,6 +134,7 @@ def test_one_that_is_killed_in_the_middle_does_not_stop_the_others(
             all_but_one_wait(processes)
             and all(jar.is_whole(repository_folder / jar.path, verify=True) for jar in others)
         ),
+        LIMIT,
         "all jars but one",
     )
     (holder,) = (one for one in processes if FIRST_STEP in one.said)

@@ -19,9 +19,10 @@ from brokerlab.pipeline.errors import UnreachableError
 from brokerlab.pipeline.messages import Names
 from brokerlab.pipeline.store import Counts
 from brokerlab.widgets import ChaosPanel, chaos_panel
-from brokerlab.widgets.chaos_picture import NO_COUNTS, Chaos, PartView, Sending, Verb, draw, verdict
+from brokerlab.widgets.buttons import Verb
+from brokerlab.widgets.chaos_picture import NO_COUNTS, Chaos, PartView, Sending, draw, verdict
 from brokerlab.widgets.scene import Element, to_svg
-from widget_fakes import FakeObserver, found, notice, snapshot, until, words
+from widget_fakes import FakeObserver, figure, found, notice, snapshot, until, words
 
 PARTS = tuple(
     PartView(name, "running") for name in ("api", "relay", "worker-1", "worker-2", "collector")
@@ -44,11 +45,6 @@ def parts(**states: str) -> tuple[PartView, ...]:
         dataclasses.replace(one, state=states.get(one.name.replace("-", "_"), one.state))
         for one in PARTS
     )
-
-
-def figure(scene: Element, name: str) -> Any:
-    (one,) = found(scene, data_figure=name)
-    return one[1]["data-value"]
 
 
 def controls(scene: Element, name: str) -> list[str]:

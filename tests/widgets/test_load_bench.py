@@ -12,8 +12,8 @@ from brokerlab.errors import BrokerLabError, SettingError
 from brokerlab.loadledger import KAFKA, MEMORY, WAIT, Call, Load, Run
 from brokerlab.widgets import LoadBench
 from brokerlab.widgets.load_picture import IDLE, draw, verdict
-from brokerlab.widgets.scene import Element, to_svg
-from widget_fakes import FakeLab, notice, until
+from brokerlab.widgets.scene import to_svg
+from widget_fakes import FakeLab, figure, found, notice, until
 
 
 def calls(status: str, count: int, seconds: float = 0.1, done: float | None = 0.1) -> list[Call]:
@@ -29,21 +29,6 @@ def run(front: str = WAIT, phase: str = "over", **changes: Any) -> Run:
         "service_time": 0.08,
     }
     return Run(time.time(), load, phase, 9.0, **(whole | changes))
-
-
-def found(scene: Element, attribute: str, value: str) -> Element | None:
-    if scene[1].get(attribute) == value:
-        return scene
-    for child in scene[2:]:
-        if isinstance(child, list) and (one := found(child, attribute, value)) is not None:
-            return one
-    return None
-
-
-def figure(scene: Element, name: str) -> str:
-    tile = found(scene, "data-figure", name)
-    assert tile is not None, name
-    return str(tile[1]["data-value"])
 
 
 def test_a_bench_that_has_not_run_says_what_to_press() -> None:
@@ -96,7 +81,7 @@ def test_the_end_of_a_killed_memory_says_what_is_lost() -> None:
     assert sentence.startswith("Over: 20 accepted photos are lost; they were in the memory")
     scene = draw(ended, 2)
     assert figure(scene, "lost") == "20"
-    assert found(scene, "key", "kill-0") is not None
+    assert found(scene, key="kill-0")
 
 
 def test_the_end_behind_kafka_is_nothing_lost_and_what_was_done_twice() -> None:
@@ -231,8 +216,7 @@ def test_every_control_has_its_line_of_python(view: LoadBench) -> None:
         ("stop", "bench.stop()"),
         ("kill", "bench.kill()"),
     ):
-        control = found(view.draw(view.look()), "data-code", code)
-        assert control is not None, name
+        assert found(view.draw(view.look()), data_code=code), name
     assert view.state["inputs"][0]["code"] == "bench.set(front={})"
 
 

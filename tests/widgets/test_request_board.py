@@ -32,7 +32,7 @@ from brokerlab.widgets.request_picture import (
 )
 from brokerlab.widgets.request_shots import palette, thumbnail
 from brokerlab.widgets.scene import Element, to_svg
-from widget_fakes import found, notice, until, words
+from widget_fakes import figure, found, notice, until, words
 
 CAT = {"label": "cat", "confidence": 0.93, "left": 10.0, "top": 40.0, "width": 60.0, "height": 30.0}
 JPEG = scene(3, 0, 128).picture
@@ -54,11 +54,6 @@ BUSY = Requests(
 
 def draw(seen: Requests, *busy: str) -> Element:
     return board(seen, PALETTE, 200, frozenset(busy))
-
-
-def figure(scene_: Element, name: str) -> str:
-    (tile,) = found(scene_, data_figure=name)
-    return str(tile[1]["data-value"])
 
 
 # What it draws.

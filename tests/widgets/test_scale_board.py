@@ -13,8 +13,8 @@ from brokerlab.mlqueue import MLQueue
 from brokerlab.pipeline.scenes import scene
 from brokerlab.widgets import ScaleBoard
 from brokerlab.widgets.scale_picture import AUTOSCALER, Pace, Sample, Scale, between, draw, verdict
-from brokerlab.widgets.scene import Element, to_svg
-from widget_fakes import BEGIN, until
+from brokerlab.widgets.scene import to_svg
+from widget_fakes import BEGIN, figure, found, until
 
 PREFIX = "board"
 
@@ -34,21 +34,6 @@ def minute(came: float, did: float, lag: int | None = 0, workers: int = 2, **mor
         for n in range(61)
     )
     return Scale(BEGIN + 60, samples, **{"limit": 5000, **more})
-
-
-def found(scene: Element, attribute: str, value: str) -> Element | None:
-    if scene[1].get(attribute) == value:
-        return scene
-    for child in scene[2:]:
-        if isinstance(child, list) and (one := found(child, attribute, value)) is not None:
-            return one
-    return None
-
-
-def figure(seen: Scale, name: str) -> str:
-    tile = found(draw(seen), "data-figure", name)
-    assert tile is not None, name
-    return str(tile[1]["data-value"])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +71,7 @@ def test_the_sentence_says_what_to_notice(seen: Scale, kind: str, sentence: str)
 
 def test_waiting_is_lag_by_throughput() -> None:
     assert minute(40, 40, 80).wait() == pytest.approx(2.0)
-    assert figure(minute(40, 40, 80), "lag ÷ done") == "2.0 s"
+    assert figure(draw(minute(40, 40, 80)), "lag ÷ done") == "2.0 s"
     assert minute(0, 0, 0).wait() == 0.0
     assert minute(0, 0, 10).wait() is None
 
@@ -99,8 +84,8 @@ def test_a_server_that_starts_again_refused_nothing_less_than_nothing() -> None:
 def test_figures_are_those_of_the_last_seconds() -> None:
     seen = minute(109, 78, 1234, 3, refused=4)
     names = ("lag", "come / s", "done / s", "workers", "429 / s")
-    assert [figure(seen, name) for name in names] == ["1,234", "109", "78", "3", "4"]
-    assert [figure(Scale(BEGIN), name) for name in names] == ["–"] * 5
+    assert [figure(draw(seen), name) for name in names] == ["1,234", "109", "78", "3", "4"]
+    assert [figure(draw(Scale(BEGIN)), name) for name in names] == ["–"] * 5
 
 
 @pytest.mark.parametrize(
@@ -122,15 +107,15 @@ def test_every_state_is_a_picture_of_the_same_size(seen: Scale) -> None:
 
 
 def test_a_limit_near_the_lag_is_a_line_and_one_far_away_is_words() -> None:
-    assert found(draw(minute(40, 40, 95, limit=100)), "data-limit", 100) is not None  # type: ignore[arg-type]
+    assert found(draw(minute(40, 40, 95, limit=100)), data_limit=100)
     far = draw(minute(40, 40, 95, limit=5000))
-    assert found(far, "data-limit", 5000) is None  # type: ignore[arg-type]
+    assert not found(far, data_limit=5000)
     assert "backlog limit 5,000 (far above)" in to_svg(far)
 
 
 def test_refusals_are_marked_on_the_clock() -> None:
-    marks = found(draw(minute(40, 40, 95, limit=100, refused=2)), "data-marks", "refused")
-    assert marks is not None and marks[1]["d"].count("M") == 60
+    (marks,) = found(draw(minute(40, 40, 95, limit=100, refused=2)), data_marks="refused")
+    assert marks[1]["d"].count("M") == 60
     assert "× answered with 429" in to_svg(draw(minute(40, 40, 95, limit=100, refused=2)))
     assert "429</text>" not in to_svg(draw(minute(40, 40, 95, limit=100)))
 
@@ -216,7 +201,7 @@ def test_what_cannot_be_is_a_sentence_and_every_control_is_a_line_of_python(
             board.set(**wrong)
     board.press("dance")
     assert until(lambda: board.problem == "ScaleBoard has no control 'dance'.")
-    assert found(board.draw(board.look()), "data-code", "board.burst()") is not None
+    assert found(board.draw(board.look()), data_code="board.burst()")
     assert [one["code"] for one in board.state["inputs"]] == [
         f"board.set({name}={{}})" for name in ("rate", "scaling", "workers", "per_worker")
     ]

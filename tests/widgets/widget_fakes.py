@@ -110,6 +110,12 @@ def found(scene: Element, **wanted: Any) -> list[Element]:
     ]
 
 
+def figure(scene: Element, name: str) -> str:
+    """Return what the one figure of this name shows."""
+    (tile,) = found(scene, data_figure=name)
+    return str(tile[1]["data-value"])
+
+
 def words(scene: Element) -> str:
     return " ".join(child if isinstance(child, str) else words(child) for child in scene[2:])
 
@@ -157,3 +163,7 @@ class FakeLab:
     def __init__(self, brokers: int = 3) -> None:
         self.zookeeper = FakeNode("zookeeper")
         self.brokers = {number: FakeNode(f"broker-{number}") for number in range(1, brokers + 1)}
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        return {node.name: node for node in (self.zookeeper, *self.brokers.values())}

@@ -143,13 +143,15 @@ class _WebBundle:
 
 
 @dataclass(frozen=True)
-class _BundleFile:
+class _OnThisMachine:
     path: Path
 
     @property
     def origin(self) -> str:
         return f" from {self.path}"
 
+
+class _BundleFile(_OnThisMachine):
     def take(self, jars: Sequence[Jar], folder: Path, advance: Callable[[float], None]) -> None:
         bundle.unpack(self._chunks(advance), jars, folder, str(self.path))
 
@@ -163,15 +165,8 @@ class _BundleFile:
                 yield chunk
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """A folder on this machine: a Maven repository, a filled cache, or a bundle that was unpacked."""
-
-    path: Path
-
-    @property
-    def origin(self) -> str:
-        return f" from {self.path}"
+class _Folder(_OnThisMachine):
+    """A folder: a Maven repository, a filled cache, or a bundle that was unpacked."""
 
     def take(self, jars: Sequence[Jar], folder: Path, advance: Callable[[float], None]) -> None:
         lacking = []

@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
-from brokerlab.errors import BrokerLabError, SettingError
+from brokerlab.errors import BrokerLabError, NodeFailedError, SettingError
 from brokerlab.exercises import passes
 from brokerlab.exercises.cards import (
     NOT_ATTEMPTED,
@@ -95,6 +95,21 @@ class Exercise:
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
         """Yield what must hold, in the order in which a learner would look at it."""
         raise NotImplementedError
+
+
+def demand_whole(lab: Any) -> None:
+    """Refuse to check while a node is down.
+
+    Raises
+    ------
+    NodeFailedError
+        One is; the sentence names all that are.
+    """
+    down = [node["name"] for node in lab.status()["nodes"] if node["state"] != "running"]
+    if down:
+        raise NodeFailedError(
+            f"This check needs every node, and {' and '.join(down)} is down: lab.repair() brings it back."
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -150,7 +150,7 @@ class MeasureDetection(Exercise):
 def _whole(lab: Any) -> Fact:
     down = [
         f"{node.name} is {state}"
-        for node in (lab.zookeeper, *lab.brokers.values())
+        for node in lab.nodes.values()
         if (state := node.state) != "running"
     ]
     return Fact(

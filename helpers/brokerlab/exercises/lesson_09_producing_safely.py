@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from brokerlab import programs
 from brokerlab.errors import NodeFailedError
-from brokerlab.exercises.engine import Exercise, Fact
+from brokerlab.exercises.engine import Exercise, Fact, demand_whole
 from brokerlab.programs import Program
 from brokerlab.records import records
 
@@ -59,7 +59,7 @@ class ThroughTheFreeze(Exercise):
         self._seen = _Sending()
 
     def attempted(self, lab: Any, answer: Any) -> bool:
-        _demand_whole(lab)
+        demand_whole(lab)
         self._seen = _watch_it_send(lab)
         return self._seen.did_something
 
@@ -217,7 +217,7 @@ class PastTheFullQueue(Exercise):
         return True
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        _demand_whole(lab)
+        demand_whole(lab)
         _fresh(lab, FLOOD)
         photos = [f"photo {number}" for number in range(PHOTOS)]
         producer = _Watched(_client(lab) | {"queue.buffering.max.messages": QUEUE})
@@ -282,14 +282,6 @@ class _Watched(Producer):
             self.refused += 1
             raise
         self.taken += 1
-
-
-def _demand_whole(lab: Any) -> None:
-    down = [node["name"] for node in lab.status()["nodes"] if node["state"] != "running"]
-    if down:
-        raise NodeFailedError(
-            f"This check needs every node, and {' and '.join(down)} is down: lab.repair() brings it back."
-        )
 
 
 def _fresh(lab: Any, topic: str) -> int:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -48,25 +48,48 @@ STALLED = 15.0
 """Seconds without a new result after which no more are expected."""
 
 
-class NobodyWaits(Exercise):
-    """The learner's server takes a burst; only then the workers start, and each picture gets its result."""
+class _Trial:
+    """A queue of its own for a program of the learner's.
 
-    title = f"POST p95 < {1000 * P95_BELOW:.0f} ms under a burst"
-    hints = (
-        "What must have happened before you may say *I have it*? And what can happen later?",
-        "Looking at the picture can wait. Keeping it cannot: it belongs in the database, with its row in the outbox.",
-        "`store.accept(picture, media_type)` is that transaction. It returns a job; the answer is its `id`.",
-        '`job = store.accept(picture, "image/jpeg")`, then `return {"id": job.id}`. Leave the detector alone.',
-    )
+    Attributes
+    ----------
+    idle
+        Whether the program did nothing, as one does in which nothing is written yet.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self.idle = False
+
+    def begin(self) -> None:
+        """Let the program run until it shows whether it does anything."""
+        raise NotImplementedError
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield what came of it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._open.close()
+
+
+class _Tried(Exercise):
+    """An exercise whose check lets the learner's program run."""
+
     deadline = 240.0
     patience = 0.0
+    program: ClassVar[str]
+
+    def trial(self, lab: Any) -> _Trial:
+        """Make what the program is tried in."""
+        raise NotImplementedError
 
     def attempted(self, lab: Any, answer: Any) -> bool:
-        if not programs.written(DOOR):
+        if not programs.written(self.program):
             return False
-        self._trial = trial = _DoorTrial(lab)
+        self._trial = trial = self.trial(lab)
         try:
-            trial.open()
+            trial.begin()
             if trial.idle:
                 trial.close()
             return not trial.idle
@@ -77,9 +100,25 @@ class NobodyWaits(Exercise):
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
         trial = self._trial
         try:
-            yield from _door_facts(trial)
+            yield from trial.facts()
         finally:
             trial.close()
+
+
+class NobodyWaits(_Tried):
+    """The learner's server takes a burst; only then the workers start, and each picture gets its result."""
+
+    title = f"POST p95 < {1000 * P95_BELOW:.0f} ms under a burst"
+    hints = (
+        "What must have happened before you may say *I have it*? And what can happen later?",
+        "Looking at the picture can wait. Keeping it cannot: it belongs in the database, with its row in the outbox.",
+        "`store.accept(picture, media_type)` is that transaction. It returns a job; the answer is its `id`.",
+        '`job = store.accept(picture, "image/jpeg")`, then `return {"id": job.id}`. Leave the detector alone.',
+    )
+    program = DOOR
+
+    def trial(self, lab: Any) -> _Trial:
+        return _DoorTrial(lab)
 
 
 def _door_facts(trial: _DoorTrial) -> Iterator[Fact]:
@@ -120,20 +159,19 @@ def _door_facts(trial: _DoorTrial) -> Iterator[Fact]:
     )
 
 
-class _DoorTrial:
+class _DoorTrial(_Trial):
     """A queue of its own with the learner's server for its door, and nobody yet who works."""
 
     def __init__(self, lab: Any) -> None:
-        self._open = ExitStack()
+        super().__init__()
         self.queue = self._open.enter_context(MLQueue(lab, "door"))
         self._pictures = [scene(SEED, n, LARGE).picture for n in range(DIFFERENT)]
         self._port = _free_port()
         self.first: str | None = None
-        self.idle = False
         self.why_unfinished = ""
         self._said = "It did not answer."
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Start the door and knock once; it is idle if it answers, and with no id."""
         self._door = programs.run(DOOR, self._port, self.queue.store.file)
         self._open.callback(self._door.kill)
@@ -195,14 +233,14 @@ class _DoorTrial:
             return f"It ended by itself, its last line: {self.last_line()}"
         return f'{self._said} Return {{"id": ...}} from take().'
 
+    def facts(self) -> Iterator[Fact]:
+        return _door_facts(self)
+
     def last_line(self) -> str:
         return next((line for line in reversed(self._door.lines) if line.strip()), "none")
 
-    def close(self) -> None:
-        self._open.close()
 
-
-class OneResultForEachId(Exercise):
+class OneResultForEachId(_Tried):
     """The learner's client sends numbered pictures over a bad line and is killed once: each is there, once."""
 
     title = f"{PICTURES} pictures over a bad line: one result for each"
@@ -213,28 +251,10 @@ class OneResultForEachId(Exercise):
         "and begins anew?",
         'The key must belong to the picture and not to the try: `headers={"Content-Type": "image/jpeg", "Idempotency-Key": file.name}`.',
     )
-    deadline = 240.0
-    patience = 0.0
+    program = COURIER
 
-    def attempted(self, lab: Any, answer: Any) -> bool:
-        if not programs.written(COURIER):
-            return False
-        self._trial = trial = _CourierTrial(lab)
-        try:
-            trial.run()
-            if trial.idle:
-                trial.close()
-            return not trial.idle
-        except BaseException:
-            trial.close()
-            raise
-
-    def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        trial = self._trial
-        try:
-            yield from _courier_facts(trial)
-        finally:
-            trial.close()
+    def trial(self, lab: Any) -> _Trial:
+        return _CourierTrial(lab)
 
 
 def _courier_facts(trial: _CourierTrial) -> Iterator[Fact]:
@@ -272,11 +292,11 @@ def _courier_facts(trial: _CourierTrial) -> Iterator[Fact]:
     )
 
 
-class _CourierTrial:
+class _CourierTrial(_Trial):
     """A queue of its own behind a bad line, a folder of pictures, and the learner's program."""
 
     def __init__(self, lab: Any) -> None:
-        self._open = ExitStack()
+        super().__init__()
         self._folder = Path(self._open.enter_context(TemporaryDirectory(prefix="courier-")))
         for number in range(PICTURES):
             picture = scene(SEED, number, SMALL).picture
@@ -284,11 +304,10 @@ class _CourierTrial:
         self.queue = self._open.enter_context(MLQueue(lab, "courier"))
         self.queue.begin(workers=1)
         self._line = self._open.enter_context(_BadLine(self.queue.url))
-        self.idle = False
         self.survived = self.finished = False
         self.why_unfinished = ""
 
-    def run(self) -> None:
+    def begin(self) -> None:
         """Let the courier run, kill it between a picture's acceptance and its answer, and let it run again."""
         courier = self._start()
         deadline = time.monotonic() + BEGIN
@@ -324,11 +343,11 @@ class _CourierTrial:
             rows = connection.execute("SELECT digest FROM jobs").fetchall()
         return Counter(row["digest"] for row in rows if row["digest"] in ours)
 
+    def facts(self) -> Iterator[Fact]:
+        return _courier_facts(self)
+
     def last_line(self) -> str:
         return next((line for line in reversed(self._first.lines) if line.strip()), "none")
-
-    def close(self) -> None:
-        self._open.close()
 
 
 class _BadLine:

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from brokerlab.autoscaler import Autoscaler, asked, watch
 from brokerlab.errors import NodeFailedError, SettingError
-from brokerlab.exercises.engine import Exercise, Fact
+from brokerlab.exercises.engine import Exercise, Fact, demand_whole
 from brokerlab.mlqueue import MLQueue
 from brokerlab.pipeline.audit import Audit
 from brokerlab.pipeline.camera import FASTEST, Camera
@@ -93,7 +93,7 @@ class WithinABudget(Exercise):
         yield from sound
         if not all(fact.ok for fact in sound):
             return
-        _demand_whole(lab)
+        demand_whole(lab)
         seen = _drained(lab, answer)
         yield Fact("and it did so to the end", not seen.problem, seen.problem)
         yield Fact(
@@ -281,7 +281,7 @@ class RefuseInTime(Exercise):
                 "It is a number of pictures: seconds of waiting × pictures done a second.",
             )
             return
-        _demand_whole(lab)
+        demand_whole(lab)
         seen = _overloaded(lab, answer)
         yield Fact(
             f"no accepted picture waited longer than {LONGEST:.0f} s",
@@ -365,14 +365,6 @@ def _refused(queue: MLQueue) -> int:
 
 def _jobs(queue: MLQueue) -> list[Job]:
     return queue.store.jobs(limit=MOST)
-
-
-def _demand_whole(lab: Any) -> None:
-    down = [node["name"] for node in lab.status()["nodes"] if node["state"] != "running"]
-    if down:
-        raise NodeFailedError(
-            f"This check needs every node, and {' and '.join(down)} is down: lab.repair() brings it back."
-        )
 
 
 EXERCISES = [WithinABudget(), RefuseInTime()]

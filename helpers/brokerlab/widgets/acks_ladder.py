@@ -17,8 +17,9 @@ from brokerlab.errors import BrokerLabError, SettingError
 from brokerlab.observe import Observer, Snapshot, TopicView
 from brokerlab.records import records
 from brokerlab.traffic import Ledger, Traffic
-from brokerlab.widgets.acks_picture import Climb, Replica, Rung, Verb, ladder
+from brokerlab.widgets.acks_picture import Climb, Replica, Rung, ladder
 from brokerlab.widgets.base import Command, LiveView
+from brokerlab.widgets.buttons import Verb, at_rest
 from brokerlab.widgets.inputs import Choice, Input, Slider
 from brokerlab.widgets.scene import Element
 
@@ -115,10 +116,7 @@ class AcksLadder(LiveView[Climb]):
             Verb("kill it, followers behind", "behind", "ladder.kill_behind()", 210, led),
             Verb("restart", "restart", "ladder.restart()", 100, True),
         )
-        shown = [
-            Verb(v.words, v.kind, v.code, v.width, v.enabled and v.kind not in busy) for v in verbs
-        ]
-        return ladder(seen, shown)
+        return ladder(seen, at_rest(verbs, busy))
 
     def inputs(self) -> Sequence[Input]:
         return (

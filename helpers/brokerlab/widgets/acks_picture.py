@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from brokerlab.widgets.buttons import Verb, row
 from brokerlab.widgets.cluster_picture import STATES
 from brokerlab.widgets.scene import (
     Element,
     box,
-    button,
     element,
     group,
     icon,
@@ -120,17 +120,6 @@ class Climb:
         return next(rung for rung in self.rungs if rung.acks == acks)
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A button: what it says, its command, its line of Python."""
-
-    words: str
-    kind: str
-    code: str
-    width: float
-    enabled: bool = True
-
-
 def ladder(seen: Climb, verbs: Sequence[Verb]) -> Element:
     """Draw the ladder; its height never changes."""
     rungs = [
@@ -150,7 +139,7 @@ def ladder(seen: Climb, verbs: Sequence[Verb]) -> Element:
         f"Acks ladder of topic {seen.topic}. {_summary(seen)}",
         _stations(seen),
         group("rungs", *rungs),
-        _buttons(verbs, below),
+        row(verbs, "ladder", below),
         group("legend", *legend, y=below + BUTTONS_HEIGHT),
     )
 
@@ -320,26 +309,6 @@ def _story(rung: Rung, seen: Climb) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def _buttons(verbs: Sequence[Verb], top: float) -> Element:
-    left, shown = 2.0, []
-    for verb in verbs:
-        shown.append(
-            button(
-                verb.words,
-                {"kind": verb.kind},
-                verb.code,
-                x=left,
-                y=0,
-                width=verb.width,
-                height=34,
-                group_name="ladder",
-                enabled=verb.enabled,
-            )
-        )
-        left += verb.width + 10
-    return group("buttons", *shown, y=top)
 
 
 def _summary(seen: Climb) -> str:

@@ -17,7 +17,8 @@ from brokerlab.pipeline.camera import Camera
 from brokerlab.pipeline.store import Counts
 from brokerlab.storm import Storm, picture
 from brokerlab.widgets.base import Command, LiveView
-from brokerlab.widgets.chaos_picture import NO_COUNTS, Chaos, PartView, Sending, Verb, draw
+from brokerlab.widgets.buttons import Verb, at_rest
+from brokerlab.widgets.chaos_picture import NO_COUNTS, Chaos, PartView, Sending, draw
 from brokerlab.widgets.inputs import Input, Slider
 from brokerlab.widgets.scene import Element
 
@@ -111,11 +112,7 @@ class ChaosPanel(LiveView[Chaos]):
             Verb("audit now", "audit", "panel.audit()", 130, not self._queue.ended),
             Verb("start what is down", "repair", "panel.repair()", 190, free),
         )
-        shown = [
-            Verb(v.words, v.kind, v.code, v.width, v.enabled and v.kind not in at_work)
-            for v in verbs
-        ]
-        return draw(seen, shown, busy, free)
+        return draw(seen, at_rest(verbs, at_work), busy, free)
 
     def inputs(self) -> Sequence[Input]:
         return (
@@ -204,10 +201,8 @@ class ChaosPanel(LiveView[Chaos]):
         return f"{said} {command.get('part')} …"
 
     def _do(self, kind: str, name: str) -> str:
-        lab = self._queue.lab
-        nodes = {"zookeeper": lab.zookeeper} | {one.name: one for one in lab.brokers.values()}
-        if name in nodes:
-            return str(getattr(nodes[name], kind)())
+        if (node := self._queue.lab.nodes.get(name)) is not None:
+            return str(getattr(node, kind)())
         getattr(self._queue, kind)(name)
         return {
             "kill": f"{name} was killed (SIGKILL)",

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from brokerlab.observe import NodeView
 from brokerlab.pipeline.audit import Audit
 from brokerlab.pipeline.store import Counts
+from brokerlab.widgets.buttons import Verb, row
 from brokerlab.widgets.cluster_picture import STATES, state_mark
+from brokerlab.widgets.cluster_picture import VERBS as NODE_VERBS
 from brokerlab.widgets.figures import GAP as TILE_GAP
 from brokerlab.widgets.figures import HEIGHT as TILE
 from brokerlab.widgets.figures import Figure, figures
@@ -49,13 +51,9 @@ LINE = 20
 NO_COUNTS = Counts(0, 0, 0, 0, 0, 0.0, None, 0, 0, 0)
 
 VERBS = {
-    "running": ("kill", "pause"),
-    "paused": ("resume", "kill"),
-    "stopped": ("start",),
-    "killed": ("start",),
-    "died": ("start",),
+    state: tuple(verb for verb in verbs if verb != "stop") for state, verbs in NODE_VERBS.items()
 }
-"""State of a part or node -> what can be done with it."""
+"""State of a part or node -> what can be done with it here: what ends in an orderly way is no fault."""
 
 WORDS = {"pause": "freeze", "resume": "go on"}
 """Verb -> what its button says, where that is another word."""
@@ -154,17 +152,6 @@ class Chaos:
         return tuple(one.name for one in everything if one.state != "running")
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A button below: what it says, its command, its line of Python."""
-
-    words: str
-    kind: str
-    code: str
-    width: float
-    enabled: bool = True
-
-
 def draw(seen: Chaos, verbs: Sequence[Verb], busy: frozenset[str], free: bool) -> Element:
     """Draw the panel; its height never changes.
 
@@ -188,7 +175,7 @@ def draw(seen: Chaos, verbs: Sequence[Verb], busy: frozenset[str], free: bool) -
         group("kafka", *_kafka(seen, busy, free), y=nodes_top),
         headline(kind, words, y=strip, width=WIDTH - 4, room=WIDTH - 60, size=18),
         group("audit", *_audit(seen), y=tiles),
-        _buttons(verbs, below),
+        row(verbs, "panel", below),
         _log(seen, below + BUTTONS),
     )
 
@@ -424,7 +411,7 @@ def _missing(seen: Chaos, left: float) -> Element:
     if seen.missing:
         frame, ink, mark, mark_ink = "alarm", "on-alarm", "warning", "on-alarm"
     elif seen.missing == 0 and seen.audit is not None and seen.audit.accepted:
-        frame, ink, mark, mark_ink = "calm", "text", "tick", "zookeeper-ink"
+        mark, mark_ink = "tick", "zookeeper-ink"
     height = 2 * TILE + TILE_GAP
     parts = [
         element("title", "", f"missing: {said}"),
@@ -452,26 +439,6 @@ def _missing(seen: Chaos, left: float) -> Element:
 
 
 # Below.
-
-
-def _buttons(verbs: Sequence[Verb], top: float) -> Element:
-    left, shown = float(EDGE), []
-    for verb in verbs:
-        shown.append(
-            button(
-                verb.words,
-                {"kind": verb.kind},
-                verb.code,
-                x=left,
-                y=0,
-                width=verb.width,
-                height=34,
-                group_name="panel",
-                enabled=verb.enabled,
-            )
-        )
-        left += verb.width + 10
-    return group("buttons", *shown, y=top)
 
 
 def _log(seen: Chaos, top: float) -> Element:

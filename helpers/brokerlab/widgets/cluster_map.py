@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from brokerlab.errors import BrokerLabError
 from brokerlab.flow import FlowObserver, Place
@@ -126,16 +126,11 @@ def do_to_node(lab: Lab, command: Command) -> str:
         raise BrokerLabError(
             f"A node has no control {kind!r}: use kill, stop, pause, resume or start."
         )
-    return str(getattr(_node(lab, command.get("node")), kind)())
-
-
-def _node(lab: Lab, name: Any) -> Any:
-    if name == "zookeeper":
-        return lab.zookeeper
-    for number, broker in lab.brokers.items():
-        if name == f"broker-{number}":
-            return broker
-    raise BrokerLabError(f"This lab has no node {name!r}: lab.status() lists its nodes.")
+    name = command.get("node")
+    node = lab.nodes.get(name) if isinstance(name, str) else None
+    if node is None:
+        raise BrokerLabError(f"This lab has no node {name!r}: lab.status() lists its nodes.")
+    return str(getattr(node, kind)())
 
 
 def as_last_seen(seen: Snapshot, answered: Snapshot) -> Snapshot:
