@@ -129,7 +129,7 @@ def measure_views(views: Sequence[View], minutes: float) -> list[Figure]:
     """
     with own_lab() as lab, ExitStack() as open_kernels:
         # A client that is not kept in a variable ends before it has done its work.
-        admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+        admin = AdminClient(lab.client)
         admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(30)
         traffic = Traffic(lab, TOPIC, PER_SECOND)
         open_kernels.callback(traffic.stop)

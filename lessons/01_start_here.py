@@ -99,10 +99,12 @@ lab.delete_topics("greetings", "guestbook")
 #
 # Now the producer. `produce` only puts the message on a queue inside this program, `flush` waits until the cluster has it.
 
+# `lab.client` is what every client needs to know: where to knock first and, where a lab asks for one, its password.
+
 # %%
 from confluent_kafka import Producer
 
-producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+producer = Producer(lab.client)
 producer.produce("greetings", value="Hello from camera 1")
 left = producer.flush(10)
 print("messages still waiting to be sent:", left)
@@ -115,7 +117,7 @@ assert left == 0
 # %%
 from confluent_kafka import Consumer
 
-beginning = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
+beginning = {**lab.client, "auto.offset.reset": "earliest"}
 with Consumer(beginning | {"group.id": "recogniser"}) as consumer:
     consumer.subscribe(["greetings"])
     message = consumer.poll(20)

@@ -95,7 +95,7 @@ assert last.status == "answered" and last.seconds > 2 * alone
 
 # %% [markdown]
 # **Compare:** about five, and surely fewer than half: each waits behind all who came before. The desk, which cannot see who has left,
-# worked on all thirty, most of them in vain. And the last caller, with nobody before him, waited while it did so.
+# worked on all thirty, most of them in vain. And the last caller waited meanwhile.
 #
 # Now let the desk be one of ten services that call each other. Whoever calls it waits; who calls *them* waits too. One slow part, and the
 # whole does not respond.
@@ -155,16 +155,17 @@ assert 5 <= done < accepted
 # ## The same through Kafka
 #
 # Now the line is a topic. The desk says "accepted" only when the cluster has the photo: `acks="all"` asks for that, on every replica that is in step, and
-# `flush` waits for it (lesson 09 looks closer).
+# `flush` waits for it (lesson 09). Where the cluster is, a program reads in `lab.client_file`.
 
 # %%
 # %%program desk_with_kafka.py
 import sys
 
+from brokerlab.access import read_client
 from brokerlab.frontdesk import serve
 from confluent_kafka import Producer
 
-producer = Producer({"bootstrap.servers": sys.argv[1], "acks": "all"})
+producer = Producer({**read_client(sys.argv[1]), "acks": "all"})
 
 
 def accept(photo):
@@ -183,12 +184,13 @@ serve(accept)
 # %%program worker.py
 import sys
 
+from brokerlab.access import read_client
 from brokerlab.work import recognise
 from confluent_kafka import Consumer
 
-name = {"bootstrap.servers": sys.argv[1], "group.id": "recogniser", "auto.offset.reset": "earliest"}
+name = {"group.id": "recogniser", "auto.offset.reset": "earliest"}
 life = {"enable.auto.commit": False, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
-consumer = Consumer(name | life)
+consumer = Consumer(read_client(sys.argv[1]) | name | life)
 consumer.subscribe(["photos"])
 while message := consumer.poll(60):
     recognise(message.value().decode())
@@ -201,11 +203,11 @@ while message := consumer.poll(60):
 # %% tags=["nbval-ignore-output"]
 lab.delete_topics("photos")
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 1 --replication-factor 3
-desk = programs.run("desk_with_kafka.py", lab.bootstrap_servers)
+desk = programs.run("desk_with_kafka.py", lab.client_file)
 answers = crowd(int(desk.wait_for("port").split()[-1]), callers=30)
-first = programs.run("worker.py", lab.bootstrap_servers)
+first = programs.run("worker.py", lab.client_file)
 first.wait_for("offset 9"), first.kill()
-second = programs.run("worker.py", lab.bootstrap_servers)
+second = programs.run("worker.py", lab.client_file)
 second.wait_for("offset 29", timeout=60), second.stop(), desk.stop()
 accepted = sum(answer.status == "answered" for answer in answers)
 done = [line for line in first.lines + second.lines if line.startswith("done")]
@@ -276,13 +278,14 @@ q[1].assert_passed(workers)
 # %%program my_worker.py
 import sys
 
+from brokerlab.access import read_client
 from brokerlab.work import recognise
 from confluent_kafka import Consumer
 
-servers, topic, group, rounds = sys.argv[1:]
-name = {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+client_file, topic, group, rounds = sys.argv[1:]
+name = {"group.id": group, "auto.offset.reset": "earliest"}
 life = {"enable.auto.commit": False, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
-consumer = Consumer(name | life)
+consumer = Consumer(read_client(client_file) | name | life)
 consumer.subscribe([topic])
 while message := consumer.poll(60):
     consumer.commit(message=message, asynchronous=False)
@@ -292,13 +295,14 @@ while message := consumer.poll(60):
 # %%program my_worker.py
 import sys
 
+from brokerlab.access import read_client
 from brokerlab.work import recognise
 from confluent_kafka import Consumer
 
-servers, topic, group, rounds = sys.argv[1:]
-name = {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+client_file, topic, group, rounds = sys.argv[1:]
+name = {"group.id": group, "auto.offset.reset": "earliest"}
 life = {"enable.auto.commit": False, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
-consumer = Consumer(name | life)
+consumer = Consumer(read_client(client_file) | name | life)
 consumer.subscribe([topic])
 while message := consumer.poll(60):
     print("done", photo := message.value().decode(), recognise(photo, int(rounds)))

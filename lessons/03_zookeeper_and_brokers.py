@@ -178,7 +178,7 @@ tree
 # broker; then the lab's settings beside production's.
 
 # %%
-client = KazooClient(lab.zookeeper_connect)
+client = KazooClient(**lab.zookeeper_client)
 client.start(timeout=10)
 for number, broker in lab.brokers.items():
     print(f"broker {number}, its file:")
@@ -226,7 +226,7 @@ def bytes_kept():
 lab.delete_topics("photos")
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 3 --replication-factor 3
 before = bytes_kept()
-producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+producer = Producer({**lab.client, "log_level": 0})
 for _ in range(100):
     producer.produce("photos", value=bytes(10_000))
 assert producer.flush(20) == 0, "not all photos were sent"

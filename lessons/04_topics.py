@@ -49,7 +49,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 lab = brokerlab.start(brokers=3)
-client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+client = {**lab.client, "log_level": 0}
 admin, q = AdminClient(client), brokerlab.exercises.load("04_topics", lab)
 board = TopicBoard(lab)
 board
@@ -210,7 +210,7 @@ off = {"auto.create.topics.enable": False}
 with brokerlab.start(brokers=1, name="strict", broker_properties=off) as strict:
     # Unless told otherwise, a producer hopes 30 s for a topic that it cannot find.
     hope = {
-        "bootstrap.servers": strict.bootstrap_servers,
+        **strict.client,
         "topic.metadata.propagation.max.ms": 1000,
     }
     careful, told = Producer({**hope, "log_level": 0}), []

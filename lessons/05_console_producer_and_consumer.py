@@ -186,7 +186,7 @@ print("Only partition 0, from offset 1:")
 # %%
 from confluent_kafka import Consumer, Producer
 
-producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+producer = Producer(lab.client)
 producer.produce("gallery", value="photo 101")
 assert producer.flush(10) == 0
 
@@ -202,7 +202,7 @@ assert "photo 101" in printed.splitlines()
 # offset*.
 
 # %%
-settings = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
+settings = {**lab.client, "auto.offset.reset": "earliest"}
 photos = []
 with Consumer(settings | {"group.id": "visitors-in-python"}) as consumer:
     consumer.subscribe(["gallery"])

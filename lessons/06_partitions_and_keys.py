@@ -53,7 +53,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("06_partitions_and_keys", lab)
-client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+client = {**lab.client, "log_level": 0}
 assert lab.state == "usable"
 
 # %% [markdown]

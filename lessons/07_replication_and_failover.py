@@ -52,7 +52,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("07_replication_and_failover", lab)
-client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+client = {**lab.client, "log_level": 0}
 assert lab.state == "usable" or lab.repair()
 
 # %% [markdown]

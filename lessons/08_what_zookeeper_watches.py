@@ -53,7 +53,7 @@ from kazoo.client import KazooClient
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("08_what_zookeeper_watches", lab)
-zk = KazooClient(lab.zookeeper_connect)
+zk = KazooClient(**lab.zookeeper_client)
 assert lab.state == "usable" or lab.repair()
 
 # %% [markdown]
@@ -67,9 +67,10 @@ assert lab.state == "usable" or lab.repair()
 # %%
 # %%program camera.py
 # import sys
+# from brokerlab.access import read_zookeeper
 # from kazoo.client import KazooClient
-# zookeeper, name = sys.argv[1:]
-# session = KazooClient(zookeeper, timeout=3)
+# client_file, name = sys.argv[1:]
+# session = KazooClient(**read_zookeeper(client_file), timeout=3)
 # session.start()
 # session.create(f"/cameras/{name}", ephemeral=True, makepath=True)
 # print("registered")
@@ -84,7 +85,7 @@ assert lab.state == "usable" or lab.repair()
 # how often does each of the two watches fire?
 
 # %%
-cameras = [programs.run("camera.py", lab.zookeeper_connect, f"camera-{n}") for n in (1, 2)]
+cameras = [programs.run("camera.py", lab.zookeeper_client_file, f"camera-{n}") for n in (1, 2)]
 print([camera.wait_for("registered") for camera in cameras])
 zk.start(timeout=10)
 plain, log = [], []
@@ -127,7 +128,7 @@ assert closed < killed and killed > 1.5 and len(plain) == 1
 lab.delete_topics("photos")
 chief = observe.wait_until(lab, lambda now: now.controller, 20, "a controller").controller
 order = sorted(lab.brokers, key=lambda number: number == chief)
-admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+admin = AdminClient({**lab.client, "log_level": 0})
 photos = NewTopic("photos", num_partitions=1, replica_assignment=[order])
 admin.create_topics([photos])["photos"].result(15)
 watch = WatchLine(lab, "photos")
@@ -195,7 +196,7 @@ traffic = Traffic(lab, "photos", settings={"acks": "all", "enable.idempotence": 
 observe.wait_until(lab, lambda _: traffic.ledger.acknowledged, 20, "the first photo")
 lab.zookeeper.stop()
 written = len(traffic.ledger.acknowledged)
-settings = {"bootstrap.servers": lab.bootstrap_servers, "auto.offset.reset": "earliest"}
+settings = {**lab.client, "auto.offset.reset": "earliest"}
 with Consumer(settings | {"group.id": "recogniser", "log_level": 0}) as consumer:
     consumer.subscribe(["photos"])
     read = [consumer.poll(15) for _ in range(written + 350)]
@@ -255,7 +256,7 @@ events = ...
 
 # %% tags=["solution", "exercise-1"]
 events, known = [], set()
-zk = KazooClient(lab.zookeeper_connect)
+zk = KazooClient(**lab.zookeeper_client)
 zk.start(timeout=10)
 
 
@@ -287,7 +288,7 @@ seconds = ...
 
 # %% tags=["solution", "exercise-2"]
 gone, seconds = [], {}
-zk = KazooClient(lab.zookeeper_connect)
+zk = KazooClient(**lab.zookeeper_client)
 zk.start(timeout=10)
 zk.ChildrenWatch("/brokers/ids", lambda names: "2" in names or gone.append(time.monotonic()))
 for verb in ("stop", "kill"):

@@ -41,7 +41,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("09_producing_safely", lab)
-client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+client = {**lab.client, "log_level": 0}
 
 
 def fresh(*names):  # makes empty topics, all led by one broker, and returns that broker
@@ -63,9 +63,10 @@ def fresh(*names):  # makes empty topics, all led by one broker, and returns tha
 # %%program hasty.py
 # import sys
 #
+# from brokerlab.access import read_client
 # from confluent_kafka import Producer
 #
-# producer = Producer({"bootstrap.servers": sys.argv[1], "linger.ms": 100})
+# producer = Producer({**read_client(sys.argv[1]), "linger.ms": 100})
 # for number in range(1000):
 #     producer.produce("uploads", f"photo {number}")
 # print("1000 photos handed over, no error")
@@ -78,7 +79,7 @@ from brokerlab import programs
 from brokerlab.records import texts
 
 fresh("uploads")
-hasty = programs.run("hasty.py", lab.bootstrap_servers)
+hasty = programs.run("hasty.py", lab.client_file)
 hasty.wait(30)
 print(hasty.lines[0])
 print(hasty.wait_for("terminating").partition("]: ")[2])
@@ -279,10 +280,11 @@ ladder
 # import sys
 # import time
 #
+# from brokerlab.access import read_client
 # from confluent_kafka import Producer
 #
-# servers, topic = sys.argv[1:]
-# producer = Producer({"bootstrap.servers": servers, "socket.timeout.ms": 500})
+# client_file, topic = sys.argv[1:]
+# producer = Producer({**read_client(client_file), "socket.timeout.ms": 500})
 # for number in range(5000):
 #     ...
 #     if number % 10 == 0:
@@ -291,10 +293,11 @@ ladder
 # %% tags=["solution", "exercise-1"]
 # %%program sender.py
 # import sys, time
+# from brokerlab.access import read_client
 # from confluent_kafka import Producer
 #
-# servers, topic = sys.argv[1:]
-# producer = Producer({"bootstrap.servers": servers, "socket.timeout.ms": 500, "enable.idempotence": True})
+# client_file, topic = sys.argv[1:]
+# producer = Producer({**read_client(client_file), "socket.timeout.ms": 500, "enable.idempotence": True})
 # def report(error, message):
 #     print(error or f"{message.value().decode()} at {message.offset()}")
 # for number in range(5000):

@@ -65,9 +65,10 @@ assert lab.state == "usable" and traffic.running
 # %%
 # %%program reading.py
 # import signal, sys, threading
+# from brokerlab.access import read_client
 #
-# servers, topic, group, name, assignor = sys.argv[1:]
-# settings = {"bootstrap.servers": servers, "group.id": group, "client.id": name, "auto.offset.reset": "earliest"}
+# client_file, topic, group, name, assignor = sys.argv[1:]
+# settings = {**read_client(client_file), "group.id": group, "client.id": name, "auto.offset.reset": "earliest"}
 # settings |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500, "partition.assignment.strategy": assignor}
 # stop = threading.Event()
 # signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -127,7 +128,7 @@ assert owned == [1, 1, 1, 0, 0, 0]
 # board). What is left for it?
 
 # %%
-archivist = programs.run("member.py", lab.bootstrap_servers, "photos", "archive", "one", "range")
+archivist = programs.run("member.py", lab.client_file, "photos", "archive", "one", "range")
 traffic.stop()
 sent = sum(span.high for span in board.settle().group.spans)
 
@@ -219,7 +220,7 @@ assert eager == 0 < cooperative
 from brokerlab.groups import GroupObserver
 from confluent_kafka import Consumer
 
-who = {"bootstrap.servers": lab.bootstrap_servers, "group.id": "sketchers", "log_level": 0}
+who = {**lab.client, "group.id": "sketchers", "log_level": 0}
 times = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 500, "max.poll.interval.ms": 6000}
 with Consumer(who | times) as slow, GroupObserver(lab, "sketchers") as watch:
     slow.subscribe(["photos"])

@@ -51,7 +51,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("11_offsets_commits_replay", lab)
-server = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}  # 0: clients write no log
+server = {**lab.client, "log_level": 0}  # 0: clients write no log
 assert lab.state == "usable"
 
 # %% [markdown]
@@ -112,8 +112,10 @@ assert seen == [f"{count}; log start 0, high watermark 100" for count in counts]
 import signal
 import sys
 
-servers, topic, group, commit = sys.argv[1:]
-settings = {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+from brokerlab.access import read_client
+
+client_file, topic, group, commit = sys.argv[1:]
+settings = {**read_client(client_file), "group.id": group, "auto.offset.reset": "earliest"}
 settings |= {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
 settings |= {"auto.commit.interval.ms": 500}
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # asked to end: leave the with block in order
@@ -147,7 +149,7 @@ with Consumer(settings | {"enable.auto.offset.store": commit == "auto"}) as cons
 # 3 s here, 45 s by default.)
 
 # %%
-command = ("worker.py", lab.bootstrap_servers, "desk", "night-shift", "auto")
+command = ("worker.py", lab.client_file, "desk", "night-shift", "auto")
 worker = programs.run(*command)
 for _ in range(3):
     worker.write("")  # Enter

@@ -84,7 +84,7 @@ print(sql("SELECT state, count(*) FROM jobs GROUP BY state"))
 
 # %%
 def beyond(topic, group):
-    reading = {"bootstrap.servers": lab.bootstrap_servers, "group.id": group, "log_level": 0}
+    reading = {**lab.client, "group.id": group, "log_level": 0}
     found, ended = set(), 0
     with Consumer(reading | {"enable.auto.commit": False, "enable.partition.eof": True}) as reader:
         numbers = reader.list_topics(timeout=10).topics[topic].partitions
@@ -172,7 +172,7 @@ with Camera(lambda: queue.url, picture, 12, 50, key=f"late-{time.time_ns()}") as
     camera.wait(60)
 _ = queue.settle()
 # !{alter} --add-config max.message.bytes=5250000
-with Consumer({"bootstrap.servers": lab.bootstrap_servers, "group.id": "reader"}) as reader:
+with Consumer({**lab.client, "group.id": "reader"}) as reader:
     reader.assign([TopicPartition(queue.names.dead_letters, 0, 0)])
     for letter in reader.consume(2, 20):
         print({name: value.decode() for name, value in letter.headers()})
@@ -194,11 +194,12 @@ assert codes["truncated"] and codes["not-taken"] >= 12
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from brokerlab.access import read_client
 from brokerlab.pipeline.detector import Detector
 from confluent_kafka import Consumer
 
-servers, way = sys.argv[1:]
-settings = {"bootstrap.servers": servers, "group.id": way, "auto.offset.reset": "earliest"}
+client_file, way = sys.argv[1:]
+settings = {**read_client(client_file), "group.id": way, "auto.offset.reset": "earliest"}
 settings |= {"max.poll.interval.ms": 1500, "session.timeout.ms": 1500, "enable.auto.commit": False}
 detector, thread = Detector(), ThreadPoolExecutor(1)
 consumer = Consumer(settings | {"heartbeat.interval.ms": 300, "log_level": 0})
@@ -233,11 +234,11 @@ from PIL import Image
 
 Image.new("RGBA", (4900, 4900), "olive").save(large := io.BytesIO(), "PNG")
 lab.delete_topics("slow")
-producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+producer = Producer({**lab.client, "log_level": 0})
 _ = [producer.produce("slow", large.getvalue(), partition=0) for _ in range(4)]
 assert producer.flush(20) == 0
 ways = ("naive", "patient")
-naive, patient = (programs.run("slow.py", lab.bootstrap_servers, way) for way in ways)
+naive, patient = (programs.run("slow.py", lab.client_file, way) for way in ways)
 print("patient:", patient.wait_for("committed", 90), "· naive:", naive.wait(90), naive.lines[-1])
 patient.kill()
 assert naive.exit_code == 1 and "KafkaException" in naive.lines[-1]

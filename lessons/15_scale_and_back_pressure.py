@@ -58,7 +58,7 @@ q = brokerlab.exercises.load("15_scale_and_back_pressure", lab)
 # second from threads of its own.
 
 # %%
-server = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+server = {**lab.client, "log_level": 0}
 drawn = [scene(seed=15, index=number, size=640).picture for number in range(24)]
 queue = MLQueue(lab, "scale")
 queue.begin(workers=0)
@@ -268,19 +268,16 @@ assert predicted / 3 < longest < 3 * predicted
 
 # %%
 import shlex
-from tempfile import NamedTemporaryFile
 
 from brokerlab.background import Background
 
-with NamedTemporaryFile("w", suffix=".properties") as settings:
-    print("security.protocol=PLAINTEXT", file=settings, flush=True)
-    command = f"""{sys.executable} -m brokerlab.pipeline worker --name elsewhere --prefix scale
-        --bootstrap-servers {lab.bootstrap_servers} --client-properties {settings.name}"""
-    queue.scale(0)
-    queue.store.accept(picture(0), "image/jpeg")
-    elsewhere = Background(shlex.split(command), name="elsewhere")
-    print(queue.settle().in_flight, "wait; done by", queue.store.jobs("done", 1)[0].worker)
-    print("exit code after SIGTERM:", elsewhere.stop(20))
+command = f"""{sys.executable} -m brokerlab.pipeline worker --name elsewhere --prefix scale
+    --bootstrap-servers {lab.bootstrap_servers} --client-properties {lab.client_file}"""
+queue.scale(0)
+queue.store.accept(picture(0), "image/jpeg")
+elsewhere = Background(shlex.split(command), name="elsewhere")
+print(queue.settle().in_flight, "wait; done by", queue.store.jobs("done", 1)[0].worker)
+print("exit code after SIGTERM:", elsewhere.stop(20))
 
 # %% [markdown]
 # **Compare:** `elsewhere`, and 0: it finished its picture, committed, and left the group.

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,15 @@ def assert_nothing_half_done(home: Path, name: str = "main") -> None:
     assert not list(folder.nodes.glob("*/data"))
 
 
-def zookeeper_ids(connect: str) -> set[int]:
+def zookeeper_ids(arguments: Mapping[str, Any]) -> set[int]:
     """Return the broker ids that ZooKeeper lists, asked with kazoo."""
-    with zookeeper(connect) as client:
+    with zookeeper(arguments) as client:
         return {int(name) for name in client.get_children("/brokers/ids")}
 
 
 @contextmanager
-def zookeeper(connect: str) -> Iterator[KazooClient]:
-    client = KazooClient(hosts=connect)
+def zookeeper(arguments: Mapping[str, Any]) -> Iterator[KazooClient]:
+    client = KazooClient(**arguments)
     client.start(timeout=10)
     try:
         yield client
@@ -127,23 +127,23 @@ def zookeeper(connect: str) -> Iterator[KazooClient]:
         client.close()
 
 
-def metadata(bootstrap_servers: str) -> Any:
+def metadata(client: Mapping[str, Any]) -> Any:
     """Return what a fresh client sees of the cluster."""
-    return AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=10)
+    return AdminClient(dict(client)).list_topics(timeout=10)
 
 
-def led_by(bootstrap_servers: str, broker: int) -> list[tuple[str, int]]:
+def led_by(client: Mapping[str, Any], broker: int) -> list[tuple[str, int]]:
     return [
         (topic.topic, number)
-        for topic in metadata(bootstrap_servers).topics.values()
+        for topic in metadata(client).topics.values()
         for number, partition in topic.partitions.items()
         if partition.leader == broker
     ]
 
 
-def create_topic(bootstrap_servers: str, name: str, assignment: list[list[int]]) -> None:
+def create_topic(client: Mapping[str, Any], name: str, assignment: list[list[int]]) -> None:
     """Create a topic whose partitions have these replicas, the leader first, and wait for it."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient(dict(client))
     topic = NewTopic(name, len(assignment), replica_assignment=assignment)
     admin.create_topics([topic])[name].result(15)
 
@@ -155,15 +155,15 @@ def create_topic(bootstrap_servers: str, name: str, assignment: list[list[int]])
     until(led, 15, f"topic {name} to have its leaders")
 
 
-def broker_configs(bootstrap_servers: str, broker: int) -> dict[str, str]:
+def broker_configs(client: Mapping[str, Any], broker: int) -> dict[str, str]:
     """Return the configuration that a broker says it has."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient(dict(client))
     resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
     return {k: v.value for k, v in admin.describe_configs([resource])[resource].result(15).items()}
 
 
-def produce(bootstrap_servers: str, topic: str, values: Iterable[str], **settings: Any) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap_servers, **settings})
+def produce(client: Mapping[str, Any], topic: str, values: Iterable[str], **settings: Any) -> None:
+    producer = Producer({**client, **settings})
     failed: list[Any] = []
     for value in values:
         producer.produce(topic, value, on_delivery=lambda error, _: error and failed.append(error))
@@ -171,9 +171,9 @@ def produce(bootstrap_servers: str, topic: str, values: Iterable[str], **setting
     assert not failed
 
 
-def read_all(bootstrap_servers: str, topic: str) -> list[tuple[bytes | None, bytes]]:
+def read_all(client: Mapping[str, Any], topic: str) -> list[tuple[bytes | None, bytes]]:
     """Return key and value of every message of a topic, partition by partition."""
-    settings = {"bootstrap.servers": bootstrap_servers, "group.id": "witness"}
+    settings = {**client, "group.id": "witness"}
     consumer = Consumer({**settings, "enable.auto.commit": False})
     messages = []
     try:

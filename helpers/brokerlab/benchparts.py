@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from brokerlab.access import read_client
 from brokerlab.frontdesk import HOST, LISTENING, ask, serve
 from brokerlab.work import recognise
 
@@ -90,11 +91,11 @@ def service(waits: str, port: str, workers: str, rounds: str, camera: str) -> No
     serve(accept, int(port), at_once=True)
 
 
-def desk(bootstrap_servers: str, topic: str, partitions: str) -> None:
+def desk(client_file: str, topic: str, partitions: str) -> None:
     """Take photos by HTTP and answer when Kafka has them, on all replicas that are in sync."""
     from confluent_kafka import Producer
 
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "acks": "all", "log_level": 0})
+    producer = Producer({**read_client(client_file), "acks": "all", "log_level": 0})
 
     def accept(photo: str) -> None:
         said: list[object] = []
@@ -112,15 +113,13 @@ def desk(bootstrap_servers: str, topic: str, partitions: str) -> None:
     serve(accept, at_once=True)
 
 
-def worker(
-    bootstrap_servers: str, topic: str, group: str, name: str, rounds: str, camera: str
-) -> None:
+def worker(client_file: str, topic: str, group: str, name: str, rounds: str, camera: str) -> None:
     """Fetch photos from a topic; commit each when it is done."""
     from confluent_kafka import Consumer, KafkaException
 
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **read_client(client_file),
             "group.id": group,
             "client.id": name,
             "enable.auto.commit": False,

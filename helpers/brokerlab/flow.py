@@ -89,7 +89,7 @@ class FlowObserver(Lookout[FlowView]):
     Parameters
     ----------
     lab : Lab
-        Anything with ``bootstrap_servers``.
+        Anything with `Lab.client_file`.
     topics : sequence of str, optional
         The topics; all but Kafka's own, if not given. They need not exist yet.
     period : float
@@ -102,7 +102,7 @@ class FlowObserver(Lookout[FlowView]):
         self._gauge = Gauge()
         super().__init__(
             "brokerlab.flowwatch",
-            [lab.bootstrap_servers, str(period), *(topics or ())],
+            [str(lab.client_file), str(period), *(topics or ())],
             "watch of the logs",
             FlowView(time.time(), {}, NOT_YET),
         )

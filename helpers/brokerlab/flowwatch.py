@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException
 
+from brokerlab.access import read_client
 from brokerlab.offsets import Offsets, look_on, named
 
 PATIENCE = 1.0
@@ -21,8 +22,8 @@ PATIENCE = 1.0
 class FlowWatch:
     """Asks the cluster how far the logs reach."""
 
-    def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
-        self._offsets = Offsets(bootstrap_servers, topics, PATIENCE)
+    def __init__(self, client: Mapping[str, Any], topics: Iterable[str]) -> None:
+        self._offsets = Offsets(client, topics, PATIENCE)
 
     def look(self) -> dict[str, Any]:
         """Return the ends as they are now, ready for JSON; what cannot be asked is None, or in ``problem``."""
@@ -45,8 +46,8 @@ class FlowWatch:
 
 def main() -> None:
     """Watch the topics named on the command line: BOOTSTRAP PERIOD [TOPIC ...]."""
-    bootstrap_servers, period, *topics = sys.argv[1:]
-    look_on(FlowWatch(bootstrap_servers, topics).look, float(period))
+    client_file, period, *topics = sys.argv[1:]
+    look_on(FlowWatch(read_client(client_file), topics).look, float(period))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ class GroupObserver(Lookout[GroupView]):
     Parameters
     ----------
     lab : Lab
-        Anything with ``bootstrap_servers``.
+        Anything with `Lab.client_file`.
     group : str
         The group; it need not exist yet.
     topics : sequence of str
@@ -152,7 +152,7 @@ class GroupObserver(Lookout[GroupView]):
         self._group = group
         super().__init__(
             "brokerlab.groupwatch",
-            [lab.bootstrap_servers, str(period), group, *topics],
+            [str(lab.client_file), str(period), group, *topics],
             f"watch of {group}",
             GroupView(time.time(), group, None, (), (), NOT_YET),
         )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 
+from brokerlab.access import read_client
 from brokerlab.offsets import Offsets, Place, look_on, named
 
 PATIENCE = 1.0
@@ -21,10 +22,10 @@ PATIENCE = 1.0
 class GroupWatch:
     """Asks the cluster about one group and the topics it reads."""
 
-    def __init__(self, bootstrap_servers: str, group: str, topics: Iterable[str]) -> None:
+    def __init__(self, client: Mapping[str, Any], group: str, topics: Iterable[str]) -> None:
         self._group = group
         self._topics = tuple(topics)
-        self._offsets = Offsets(bootstrap_servers, self._topics, PATIENCE)
+        self._offsets = Offsets(client, self._topics, PATIENCE)
         self._admin = self._offsets.client
 
     def look(self) -> dict[str, Any]:
@@ -72,8 +73,8 @@ def _member(member: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Watch the group named on the command line: BOOTSTRAP PERIOD GROUP [TOPIC ...]."""
-    bootstrap_servers, period, group, *topics = sys.argv[1:]
-    look_on(GroupWatch(bootstrap_servers, group, topics).look, float(period))
+    client_file, period, group, *topics = sys.argv[1:]
+    look_on(GroupWatch(read_client(client_file), group, topics).look, float(period))
 
 
 if __name__ == "__main__":

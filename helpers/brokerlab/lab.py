@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import os
 import sysconfig
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import control, machine, topology
+from brokerlab import access, control, machine, topology
 from brokerlab import settings as _settings
 from brokerlab.errors import NodeFailedError, NoLabError
 from brokerlab.labfolder import LabFolder
@@ -367,7 +368,29 @@ class Lab:
             for node in status["nodes"]
             if node["role"] == "broker"
         }
-        self.probe = KafkaProbe(self.bootstrap_servers)
+        self._client = access.read_client(self.client_file)
+        self._zookeeper_client = access.read_zookeeper(self.zookeeper_client_file)
+        self.probe = KafkaProbe(self._client)
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """What every Kafka client needs to know of this lab: ``Producer(lab.client)``, ``{**lab.client, "group.id": "x"}``."""
+        return dict(self._client)
+
+    @property
+    def client_file(self) -> Path:
+        """The same as a properties file, for programs: only its path is for a command line."""
+        return self.folder.client_file
+
+    @property
+    def zookeeper_client(self) -> dict[str, Any]:
+        """What a ZooKeeper client needs to know of this lab: ``KazooClient(**lab.zookeeper_client)``."""
+        return copy.deepcopy(self._zookeeper_client)
+
+    @property
+    def zookeeper_client_file(self) -> Path:
+        """The same as a file, for `brokerlab.access.read_zookeeper`."""
+        return self.folder.zookeeper_client_file
 
     @property
     def nodes(self) -> dict[str, LabNode]:

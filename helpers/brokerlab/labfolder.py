@@ -4,6 +4,8 @@
 
     BROKERLAB_HOME/labs/NAME/
         state.json        what runs, written whole or not at all
+        client.properties what a Kafka client needs to know
+        zookeeper.json    what a ZooKeeper client needs to know
         control.sock      where the supervisor listens
         supervisor.lock   held by the supervisor as long as it lives
         spawn.lock        held by whoever is starting a supervisor
@@ -54,6 +56,8 @@ class LabFolder:
         self.leases = self.path / "leases"
         self.state_file = self.path / "state.json"
         self.log = self.path / "supervisor.log"
+        self.client_file = self.path / "client.properties"
+        self.zookeeper_client_file = self.path / "zookeeper.json"
         self.containers_mark = self.path / "containers.mark"
 
     def create(self) -> None:

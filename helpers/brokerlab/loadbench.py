@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -181,12 +181,12 @@ class Bench:
         self._port = _port_of(service)
 
     def _open_kafka(self) -> None:
-        servers = self._lab.bootstrap_servers
-        _demand_topic(servers)
-        desk = self._start("desk", servers, TOPIC, PARTITIONS)
+        client = self._lab.client
+        _demand_topic(client)
+        desk = self._start("desk", self._lab.client_file, TOPIC, PARTITIONS)
         self._others.append(desk)
         # What earlier runs left is not this one's; a group takes such a commit only while it has no members.
-        self._ledger.begin_at(_commit_ends(servers, self._group))
+        self._ledger.begin_at(_commit_ends(client, self._group))
         with self._lock:
             for _ in range(self._load.workers):
                 self._hire()
@@ -200,7 +200,7 @@ class Bench:
         self._crew.append(
             self._start(
                 "worker",
-                self._lab.bootstrap_servers,
+                self._lab.client_file,
                 TOPIC,
                 self._group,
                 f"worker-{self._hired}",
@@ -259,9 +259,9 @@ def _port_of(process: Background) -> int:
     return int(process.wait_for(LISTENING, START_LIMIT).rsplit(" ", 1)[1])
 
 
-def _demand_topic(servers: str) -> None:
+def _demand_topic(client: Mapping[str, Any]) -> None:
     """Ask the controller for the topic: another broker may not know yet what was made or deleted a moment ago."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    admin = AdminClient({**client, "log_level": 0})
     cluster: Any = admin.list_topics(timeout=ASK_LIMIT)
     topic = NewTopic(TOPIC, PARTITIONS, min(3, len(cluster.brokers)))
     deadline = time.monotonic() + SPREAD_LIMIT
@@ -279,9 +279,9 @@ def _demand_topic(servers: str) -> None:
         time.sleep(TICK)
 
 
-def _commit_ends(servers: str, group: str) -> dict[int, int]:
+def _commit_ends(client: Mapping[str, Any], group: str) -> dict[int, int]:
     """Let a new group begin where the topic ends now; return these offsets by partition."""
-    asking = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+    asking = Consumer({**client, "group.id": group, "log_level": 0})
     deadline = time.monotonic() + SPREAD_LIMIT
     try:
         ends = [

@@ -92,7 +92,7 @@ class MLQueue:
             earlier._end_parts()
         self.lab = lab
         self.careless = careless
-        self.cluster, self.names = Cluster(lab.bootstrap_servers), Names(prefix)
+        self.cluster, self.names = Cluster.of(lab.bootstrap_servers, lab.client_file), Names(prefix)
         self.parts: dict[str, Part] = {}
         self.former: list[tuple[str, Part]] = []
         self.ended = False
@@ -257,6 +257,7 @@ class MLQueue:
         line = [sys.executable, "-m", _CARELESS if careless else _CAREFUL, kind]
         if kind != "api" or careless:
             line += ["--bootstrap-servers", self.cluster.bootstrap_servers]
+            line += ["--client-properties", str(self.lab.client_file)]
             line += ["--prefix", self.names.prefix]
         if kind != "worker":
             line += ["--database", str(self._file)]

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -34,14 +34,15 @@ class Offsets:
 
     Parameters
     ----------
-    bootstrap_servers : str
+    client : mapping
+        What a client needs to know of the cluster.
     topics : iterable of str
         Their names; all but Kafka's own, if there is none.
     patience : float
         Seconds for one question.
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Iterable[str], patience: float) -> None:
+    def __init__(self, client: Mapping[str, Any], topics: Iterable[str], patience: float) -> None:
         _SILENT.addHandler(logging.NullHandler())
         _SILENT.propagate = False
         self._topics = tuple(topics)
@@ -50,7 +51,7 @@ class Offsets:
         self._known_until = 0.0
         self.client = AdminClient(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **client,
                 "socket.timeout.ms": 2000,
                 "reconnect.backoff.ms": 20,
                 "reconnect.backoff.max.ms": 200,

@@ -9,7 +9,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,9 +110,9 @@ class KafkaProbe:
     in librdkafka, while brokers of a ZooKeeper-mode cluster come and go.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, client: Mapping[str, Any]) -> None:
         self._settings: dict[str, Any] = {
-            "bootstrap.servers": bootstrap_servers,
+            **client,
             # The client keeps asking the broker that answered last; a frozen one is given up after this.
             "socket.timeout.ms": 1000,
             "reconnect.backoff.ms": 20,

@@ -66,7 +66,7 @@ def run(name: str, *arguments: object) -> Program:
     name : str
         As given to ``%%program``.
     *arguments : object
-        Its command line, as text in ``sys.argv[1:]``; by custom the bootstrap servers come first.
+        Its command line, as text in ``sys.argv[1:]``; by custom `Lab.client_file` comes first.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def records(
     Parameters
     ----------
     lab : Lab
-        Anything with ``bootstrap_servers``.
+        Anything with `Lab.client`.
     seconds : float
         How long to try.
     partitions : sequence of int, optional
@@ -50,7 +50,7 @@ def records(
     """
     reader = Consumer(
         {
-            "bootstrap.servers": lab.bootstrap_servers,
+            **lab.client,
             "group.id": "brokerlab-check",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import machine, probes, settings, topology
+from brokerlab import access, machine, probes, settings, topology
+from brokerlab.access import Access
 from brokerlab.errors import (
     BrokerLabError,
     DockerError,
@@ -112,6 +113,7 @@ class Supervisor:
         self._why = ""
         self._cluster_id: str | None = None
         self._control = folder.socket_address()
+        self._access = Access()
         self._changing = asyncio.Lock()
         self._change: asyncio.Task[Any] | None = None
         self._finished = asyncio.Event()
@@ -256,7 +258,6 @@ class Supervisor:
         return kept + self.folder.lease_holders()
 
     def _state(self) -> dict[str, Any]:
-        brokers = [n.spec for n in self.nodes.values() if n.spec.role == "broker"]
         own = Identity.of(os.getpid())
         return {
             "schema": 1,
@@ -266,13 +267,29 @@ class Supervisor:
             **(self._runtime.describe() if self._runtime else {}),
             "state": self.state,
             "cluster_id": self._cluster_id,
-            "bootstrap_servers": ",".join(f"{topology.HOST}:{spec.port}" for spec in brokers),
-            "zookeeper_connect": f"{topology.HOST}:{self._ports.zookeeper}" if self._ports else "",
+            "bootstrap_servers": self._bootstrap_servers,
+            "zookeeper_connect": self._zookeeper_connect,
             "nodes": [node.to_dict() for node in self.nodes.values()],
             "supervisor": own.to_dict() if own else None,
             "control": str(self._control),
             "kept": self.kept,
         }
+
+    @property
+    def _bootstrap_servers(self) -> str:
+        specs = [node.spec for node in self.nodes.values() if node.spec.role == "broker"]
+        return ",".join(f"{topology.HOST}:{spec.port}" for spec in specs)
+
+    @property
+    def _zookeeper_connect(self) -> str:
+        return f"{topology.HOST}:{self._ports.zookeeper}" if self._ports else ""
+
+    def _write_client_files(self) -> None:
+        """Write what clients of this lab are given, anew whenever there is another broker."""
+        kafka = self._access.kafka(self._bootstrap_servers)
+        access.write(self.folder.client_file, access.properties(kafka))
+        zookeeper = self._access.zookeeper(self._zookeeper_connect)
+        access.write(self.folder.zookeeper_client_file, json.dumps(zookeeper))
 
     def _write_state(self) -> None:
         if self._owns_folder():
@@ -371,6 +388,7 @@ class Supervisor:
         specs += [self._broker_spec(number) for number in range(1, brokers + 1)]
         for spec in specs:
             self.nodes[spec.name] = Node(spec)
+        self._write_client_files()
         zookeeper, *others = self.nodes.values()
         with steps.step(f"ZooKeeper serves on {topology.HOST}:{ports.zookeeper}"):
             await self._launch(zookeeper)
@@ -413,7 +431,7 @@ class Supervisor:
     async def _until_usable(self, node: Node) -> None:
         assert self._ports is not None
         port = self._ports.zookeeper
-        itself = probes.KafkaProbe(f"{topology.HOST}:{node.spec.port}")
+        itself = probes.KafkaProbe(self._access.kafka(f"{topology.HOST}:{node.spec.port}"))
 
         async def usable() -> bool:
             self._check_alive(node)
@@ -452,7 +470,7 @@ class Supervisor:
         return ids or frozenset()
 
     async def _until_coordinated(self, brokers: int) -> None:
-        probe = probes.KafkaProbe(self._state()["bootstrap_servers"])
+        probe = probes.KafkaProbe(self._access.kafka(self._bootstrap_servers))
         deadline = time.monotonic() + START_SECONDS
         answers = False
         while not answers:
@@ -605,6 +623,7 @@ class Supervisor:
             del self.nodes[spec.name]
             self._write_state()
             raise
+        self._write_client_files()
         return node.to_dict()
 
     async def _stop_nodes(self) -> None:

@@ -108,7 +108,7 @@ class Traffic:
     Parameters
     ----------
     lab : Lab
-        Anything with ``bootstrap_servers``.
+        Anything with `Lab.client`.
     topic : str
         Where to.
     per_second : float
@@ -144,7 +144,7 @@ class Traffic:
         self._rate = per_second
         self._most = count
         self._place: dict[str, Any] = {} if partition is None else {"partition": partition}
-        defaults = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+        defaults = {**lab.client, "log_level": 0}
         try:
             self._producer = Producer({**defaults, **(settings or {})}, logger=_SILENT)
         except KafkaException as error:

@@ -79,10 +79,10 @@ def main(folder: Path, image: str) -> None:
     measured = {}
     try:
         lab = brokerlab.start(brokers=2, progress=Progress())
-        servers, keeper = lab.bootstrap_servers, lab.zookeeper_connect
-        create_topic(servers, "kept", [[1, 2]])
+        client, keeper = lab.client, lab.zookeeper_client
+        create_topic(client, "kept", [[1, 2]])
         for how in (signal.SIGTERM, signal.SIGKILL):
-            produce(servers, "kept", [how.name], acks="all")
+            produce(client, "kept", [how.name], acks="all")
             # One that is asked to end stops its containers first, and takes its time for that.
             daemon.end(how)
             begun = time.monotonic()
@@ -97,8 +97,8 @@ def main(folder: Path, image: str) -> None:
             lab.repair()
             until(lambda: lab.state == "usable", 20, "the lab to be usable again")
             print(f"{how.name}: repaired in {time.monotonic() - begun:.1f} s")
-        assert (lab.bootstrap_servers, lab.zookeeper_connect) == (servers, keeper)
-        values = [value for _, value in read_all(servers, "kept")]
+        assert (lab.client, lab.zookeeper_client) == (client, keeper)
+        values = [value for _, value in read_all(client, "kept")]
         assert values == [b"SIGTERM", b"SIGKILL"], values
         lab.stop()
         assert containers_of(lab.folder.home) == []

@@ -53,7 +53,7 @@ EXERCISES = [Topic(), Count()]
 
 def lab(topics=None, state="running"):
     return SimpleNamespace(
-        bootstrap_servers="localhost:9092",
+        client={"bootstrap.servers": "localhost:9092"},
         zookeeper_connect="localhost:2181",
         state=state,
         topics=topics,

@@ -19,14 +19,14 @@ GREETING = "Hello from camera 7"
 def q(lab: Any) -> Iterator[Any]:
     """The exercises, over an empty guestbook."""
     lab.delete_topics("guestbook")
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+    admin = AdminClient(lab.client)
     admin.create_topics([NewTopic("guestbook", 1, 3)])["guestbook"].result(20)
     yield exercises.load("01_start_here", lab)
     lab.delete_topics("guestbook")
 
 
 def write(lab: Any, *texts: str) -> None:
-    producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+    producer = Producer(lab.client)
     for text in texts:
         producer.produce("guestbook", value=text)
     assert producer.flush(20) == 0

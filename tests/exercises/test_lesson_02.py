@@ -17,9 +17,10 @@ pytestmark = pytest.mark.cluster
 HEAD = """
 import sys
 from brokerlab.work import recognise
+from brokerlab.access import read_client
 from confluent_kafka import Consumer
-servers, topic, group, rounds = sys.argv[1:]
-settings = {"bootstrap.servers": servers, "group.id": group, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
+client_file, topic, group, rounds = sys.argv[1:]
+settings = {**read_client(client_file), "group.id": group, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
 """
 EARLIEST = HEAD + 'settings["auto.offset.reset"] = "earliest"\n'
 MANUAL = EARLIEST + 'settings["enable.auto.commit"] = False\n'

@@ -55,7 +55,7 @@ def start(lab: Any) -> Iterator[Start]:
 
 @pytest.fixture
 def client(lab: Any) -> Iterator[KazooClient]:
-    client = KazooClient(lab.zookeeper_connect)
+    client = KazooClient(**lab.zookeeper_client)
     client.start(timeout=10)
     yield client
     client.stop()

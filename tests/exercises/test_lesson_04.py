@@ -42,7 +42,7 @@ def today(lab: Any) -> dict[str, str]:
 
 def create(lab: Any, partitions: int, replicas: int, config: dict[str, str] | None = None) -> None:
     """Create photos; the cluster may still be busy forgetting the one before."""
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     limit = time.monotonic() + 15
     while True:
         try:

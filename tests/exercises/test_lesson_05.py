@@ -67,7 +67,7 @@ def _create(admin: AdminClient, topic: NewTopic, seconds: float = 15) -> None:
 
 
 def _client(lab: Any) -> dict[str, Any]:
-    return {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    return {**lab.client, "log_level": 0}
 
 
 @pytest.fixture(scope="module")

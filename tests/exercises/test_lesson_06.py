@@ -30,7 +30,7 @@ def q(lab: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _client(lab: Any) -> dict[str, Any]:
-    return {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    return {**lab.client, "log_level": 0}
 
 
 def _create(lab: Any, topic: str, partitions: int, seconds: float = 15) -> None:

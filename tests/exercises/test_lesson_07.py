@@ -39,7 +39,7 @@ def create(
     lab: Any, name: str, replicas: int = 3, partitions: int = 1, **settings: str
 ) -> Snapshot:
     config = {key.replace("_", "."): value for key, value in settings.items()}
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_topics([NewTopic(name, partitions, replicas, config=config)])[name].result(10)
     return wait_until(lab, lambda now: whole(now, name, replicas), what=f"all of {name}")
 
@@ -51,7 +51,7 @@ def whole(now: Snapshot, name: str, replicas: int) -> bool:
 
 def write(lab: Any, texts: list[str]) -> None:
     refused = []
-    producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    producer = Producer({**lab.client, "log_level": 0})
     for text in texts:
         producer.produce("gamble", text, on_delivery=lambda e, _: refused.append(e) if e else None)
     assert producer.flush(20) == 0

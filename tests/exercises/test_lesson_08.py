@@ -25,7 +25,7 @@ def q(lab: Any) -> Any:
 
 @pytest.fixture
 def zk(lab: Any) -> Iterator[KazooClient]:
-    client = KazooClient(lab.zookeeper_connect)
+    client = KazooClient(**lab.zookeeper_client)
     client.start(timeout=10)
     yield client
     client.stop()

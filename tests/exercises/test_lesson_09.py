@@ -20,10 +20,11 @@ SOURCE = Path(__file__).parents[2] / "lessons" / f"{LESSON}.py"
 
 SENDER = """
 import sys, time
+from brokerlab.access import read_client
 from confluent_kafka import Producer
 
-servers, topic = sys.argv[1:]
-producer = Producer({{"bootstrap.servers": servers, "socket.timeout.ms": 500, {settings}}})
+client_file, topic = sys.argv[1:]
+producer = Producer({{**read_client(client_file), "socket.timeout.ms": 500, {settings}}})
 def report(error, message):
     print(error or f"{{message.value().decode()}} at {{message.offset()}}")
 for number in range({photos}):

@@ -21,8 +21,9 @@ LESSON = "10_consumer_groups"
 
 READING = """
 import signal, sys, threading
-servers, topic, group, name, assignor = sys.argv[1:]
-settings = {"bootstrap.servers": servers, "group.id": group, "client.id": name, "auto.offset.reset": "earliest"}
+from brokerlab.access import read_client
+client_file, topic, group, name, assignor = sys.argv[1:]
+settings = {**read_client(client_file), "group.id": group, "client.id": name, "auto.offset.reset": "earliest"}
 settings |= {"partition.assignment.strategy": assignor, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -66,7 +67,7 @@ def q(lab: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def _create(lab: Any, name: str, partitions: int, seconds: float = 15) -> None:
     lab.delete_topics(name)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -95,7 +96,7 @@ def start(lab: Any, q: Any, albums: None) -> Iterator[Start]:
             before = watch.wait_until(lambda now: now.state is not None, 20, "the group")
             for _ in range(count):
                 name = f"member-{len(running) + 1}"
-                given = (lab.bootstrap_servers, topic, group, name, "range")
+                given = (lab.client_file, topic, group, name, "range")
                 running.append(programs.run("member.py", *given))
             wanted = len(before.members) + count
             watch.wait_until(

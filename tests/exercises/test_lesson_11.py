@@ -22,8 +22,10 @@ MINUTE = 60_000
 DESK = """
 import signal, sys
 
-servers, topic, group, commit = sys.argv[1:]
-settings = {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+from brokerlab.access import read_client
+
+client_file, topic, group, commit = sys.argv[1:]
+settings = {**read_client(client_file), "group.id": group, "auto.offset.reset": "earliest"}
 settings |= {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
 settings |= {"auto.commit.interval.ms": 500}
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -143,7 +145,7 @@ def test_missing_zero_mistaken(lab, q, monkeypatch, program, advice):
 def album(lab: Any) -> Iterator[int]:
     """The album as the lesson fills it; the time of its first photo, in ms."""
     lab.delete_topics("album")
-    settings = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    settings = {**lab.client, "log_level": 0}
     admin = AdminClient(settings)
     admin.create_topics([NewTopic("album", 3, 3)])["album"].result(15)
     began = (int(time.time()) - 100 * 60) * 1000
@@ -212,7 +214,7 @@ def test_replay_mistaken(q, album, answer, advice):
     ("scale", "passed"), [(1, True), (1000, False)], ids=["milliseconds", "seconds"]
 )
 def test_replay_as_the_client_does_it(lab, q, album, scale, passed):
-    settings = {"bootstrap.servers": lab.bootstrap_servers, "group.id": "visitor", "log_level": 0}
+    settings = {**lab.client, "group.id": "visitor", "log_level": 0}
     reader = Consumer({**settings, "enable.partition.eof": True, "enable.auto.commit": False})
     since = TopicPartition("album", 1, (album + 40 * MINUTE) // scale)
     reader.assign(reader.offsets_for_times([since], timeout=10))

@@ -150,7 +150,7 @@ def bytes_a_record(queue: MLQueue, limit: int) -> None:
         ResourceType,
     )
 
-    admin = AdminClient({"bootstrap.servers": queue.cluster.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**queue.lab.client, "log_level": 0})
     entry = ConfigEntry(
         "max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET
     )

@@ -20,7 +20,7 @@ ISR_SECONDS = 30.0
 def topic(lab: Lab, whole: Callable[[], float]) -> Iterator[str]:
     """Six partitions of three copies, two of which have to be in sync to acknowledge."""
     lab.delete_topics(TOPIC)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     new = NewTopic(TOPIC, PARTITIONS, COPIES, config={"min.insync.replicas": "2"})
     admin.create_topics([new])[TOPIC].result(15)
     whole()
@@ -43,4 +43,4 @@ def whole(lab: Lab) -> Callable[[], None]:
 @pytest.fixture
 def seen(lab: Lab, topic: str) -> Callable[[], list[int]]:
     """Return what reads the numbers of all requests in the log, each as often as it is there."""
-    return lambda: [int(value) for _, value in read_all(lab.bootstrap_servers, topic)]
+    return lambda: [int(value) for _, value in read_all(lab.client, topic)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -79,7 +79,9 @@ class Sender:
 
     Parameters
     ----------
-    bootstrap_servers, topic : str
+    client : mapping
+        As `Lab.client`.
+    topic : str
     per_second : float
     count : int
         It ends after so many.
@@ -88,12 +90,10 @@ class Sender:
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, per_second: float, count: int, **settings: Any
+        self, client: Mapping[str, Any], topic: str, per_second: float, count: int, **settings: Any
     ) -> None:
         self.history = History()
-        self._producer = Producer(
-            {"bootstrap.servers": bootstrap_servers, "log_level": 0, **settings}
-        )
+        self._producer = Producer({**client, "log_level": 0, **settings})
         self._topic, self._rate, self._count = topic, per_second, count
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_all, daemon=True)

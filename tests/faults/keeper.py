@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 
+from brokerlab.access import read_client
 from confluent_kafka import Consumer, Message
 
 BATCH = 100
@@ -21,12 +22,12 @@ create table if not exists deliveries (number integer);
 
 
 def main() -> None:
-    servers, topic, group, file, session = sys.argv[1:]
+    client_file, topic, group, file, session = sys.argv[1:]
     database = sqlite3.connect(file, isolation_level=None)
     database.execute("pragma journal_mode = wal")
     database.executescript(SCHEMA)
     settings = {
-        "bootstrap.servers": servers,
+        **read_client(client_file),
         "group.id": group,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,

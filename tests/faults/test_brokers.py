@@ -31,7 +31,7 @@ def test_each_broker_is_killed_in_turn(
     lab: Lab, topic: str, whole: Callable[[], None], seen: Callable[[], list[int]]
 ) -> None:
     begun = time.monotonic()
-    sender = Sender(lab.bootstrap_servers, topic, PER_SECOND, 10_000, **SAFE)
+    sender = Sender(lab.client, topic, PER_SECOND, 10_000, **SAFE)
     try:
         for broker in lab.brokers.values():
             go_on(sender)
@@ -54,7 +54,7 @@ def test_each_broker_is_killed_in_turn(
 def test_each_broker_is_stopped_in_turn(
     lab: Lab, topic: str, whole: Callable[[], None], seen: Callable[[], list[int]]
 ) -> None:
-    sender = Sender(lab.bootstrap_servers, topic, PER_SECOND, 100_000, **SAFE)
+    sender = Sender(lab.client, topic, PER_SECOND, 100_000, **SAFE)
     try:
         for broker in lab.brokers.values():
             go_on(sender)
@@ -84,7 +84,7 @@ def test_zookeeper_is_away_for_a_minute(
     lab: Lab, topic: str, seen: Callable[[], list[int]]
 ) -> None:
     brokers = {broker.id: broker.pid for broker in lab.brokers.values()}
-    sender = Sender(lab.bootstrap_servers, topic, PER_SECOND, 100_000, **SAFE)
+    sender = Sender(lab.client, topic, PER_SECOND, 100_000, **SAFE)
     try:
         go_on(sender)
         lab.zookeeper.kill()

@@ -32,7 +32,7 @@ class Keeper:
         self._process = Background(
             [
                 *(sys.executable, "-u", str(KEEPER)),
-                *(lab.bootstrap_servers, topic, "keepers", str(database), str(int(SESSION * 1000))),
+                *(str(lab.client_file), topic, "keepers", str(database), str(int(SESSION * 1000))),
             ],
             name="keeper",
             keep=10_000,
@@ -66,7 +66,7 @@ class Keeper:
 def test_a_worker_is_killed_before_and_after_its_effect(
     lab: Lab, topic: str, seen: Callable[[], list[int]], tmp_path: Path
 ) -> None:
-    history = Sender(lab.bootstrap_servers, topic, 2_000, COUNT, acks="all").finish()
+    history = Sender(lab.client, topic, 2_000, COUNT, acks="all").finish()
     assert judge(history, seen()) == Verdict((), (), ())
     database = tmp_path / "effects.sqlite"
     takeovers = []

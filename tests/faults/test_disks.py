@@ -71,10 +71,10 @@ def every_copy(seen: Snapshot) -> bool:
 
 def test_a_full_disk_takes_one_broker_and_loses_nothing(small_disk: tuple[Lab, Path]) -> None:
     lab, disk = small_disk
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     new = NewTopic(TOPIC, 6, 3, config={"min.insync.replicas": "2"})
     admin.create_topics([new])[TOPIC].result(15)
-    sender = Sender(lab.bootstrap_servers, TOPIC, PER_SECOND, 100_000, **SAFE)
+    sender = Sender(lab.client, TOPIC, PER_SECOND, 100_000, **SAFE)
     try:
         go_on(sender)
         ballast = fill(disk)
@@ -91,5 +91,5 @@ def test_a_full_disk_takes_one_broker_and_loses_nothing(small_disk: tuple[Lab, P
         sender.end()
     history = sender.finish()
     assert history.refused == {} and history.unknown == set()
-    seen = [int(value) for _, value in read_all(lab.bootstrap_servers, TOPIC)]
+    seen = [int(value) for _, value in read_all(lab.client, TOPIC)]
     assert judge(history, seen) == Verdict((), (), ())

@@ -22,7 +22,7 @@ UNSAFE = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
 @pytest.fixture
 def topic(lab: Lab) -> Iterator[str]:
     lab.delete_topics(TOPIC)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     new = NewTopic(TOPIC, 1, replica_assignment=[[LEADER, FOLLOWER]], config=UNSAFE)
     admin.create_topics([new])[TOPIC].result(15)
     yield TOPIC
@@ -44,12 +44,12 @@ def test_acknowledged_by_one_broker_alone_and_lost_with_it(lab: Lab, topic: str)
     wait_for(lab, LEADER, {LEADER, FOLLOWER})
     lab.brokers[FOLLOWER].stop()
     wait_for(lab, LEADER, {LEADER})
-    history = Sender(lab.bootstrap_servers, topic, 500, COUNT, acks="all").finish()
+    history = Sender(lab.client, topic, 500, COUNT, acks="all").finish()
     assert len(history.acknowledged) == COUNT
     lab.brokers[LEADER].kill()
     lab.brokers[FOLLOWER].start()
     wait_for(lab, FOLLOWER, {FOLLOWER})
     lab.brokers[LEADER].start()
     wait_for(lab, FOLLOWER, {LEADER, FOLLOWER})
-    there = [int(value) for _, value in read_all(lab.bootstrap_servers, topic)]
+    there = [int(value) for _, value in read_all(lab.client, topic)]
     assert judge(history, there).lost == tuple(range(COUNT))

@@ -52,8 +52,8 @@ def start(**wanted: Any) -> Lab:
 
 def works(lab: Lab) -> None:
     """Send a message through the lab, and stop it."""
-    produce(lab.bootstrap_servers, "hello", ["world"])
-    assert read_all(lab.bootstrap_servers, "hello") == [(None, b"world")]
+    produce(lab.client, "hello", ["world"])
+    assert read_all(lab.client, "hello") == [(None, b"world")]
     lab.stop()
 
 
@@ -232,7 +232,7 @@ def test_a_stranger_on_the_port_of_a_broker_that_is_down(home: Path) -> None:
         text = one_sentence(caught)
         assert f"Port {broker.port} of broker-2 is taken by process {os.getpid()} (" in text
         assert broker.state == "stopped"
-        assert zookeeper_ids(lab.zookeeper_connect) == {1}
+        assert zookeeper_ids(lab.zookeeper_client) == {1}
     broker.start()
     assert lab.state == "usable"
 
@@ -475,7 +475,7 @@ def test_status_and_its_exit_codes(home: Path, capsys: pytest.CaptureFixture[str
     assert all(keys <= node.keys() for node in running["nodes"])
     assert [node["id"] for node in running["nodes"]] == [None, 1, 2]
     assert {lease["what"] for lease in running["leases"]} >= {"kept until `brokerlab stop`"}
-    assert "num.io.threads" in broker_configs(running["bootstrap_servers"], 1)
+    assert "num.io.threads" in broker_configs(brokerlab.attach().client, 1)
 
     brokerlab.attach().brokers[2].kill()
     code, degraded = status()

@@ -14,14 +14,11 @@ from brokerlab.flow import FlowObserver, Gauge
 from brokerlab.observe import PERIOD, snapshot, wait_until
 from brokerlab.traffic import Traffic
 from confluent_kafka.admin import AdminClient, NewTopic
+from nowhere import Nowhere
 
 TOPIC = "flow-test"
 P = (TOPIC, 0)
 SILENT = logging.getLogger("brokerlab.clients")
-
-
-class Nowhere:
-    bootstrap_servers = "127.0.0.1:1"
 
 
 def rates(*reads: tuple[float, int | None]) -> list[float | None]:
@@ -72,8 +69,8 @@ def test_partitions_that_are_gone_are_forgotten():
 @pytest.mark.parametrize(
     "line", ["", "Traceback (most recent call last):", "{}", "[1]", "null", '{"ends": [[1]]}']
 )
-def test_lines_that_are_no_look_are_passed_over(line):
-    observer = FlowObserver(Nowhere())
+def test_lines_that_are_no_look_are_passed_over(line, tmp_path):
+    observer = FlowObserver(Nowhere(tmp_path))
     try:
         assert observer.read(line) is None
         good = {"taken": 1.0, "clock": 2.0, "ends": [[TOPIC, 0, 7]], "problem": None}
@@ -82,8 +79,8 @@ def test_lines_that_are_no_look_are_passed_over(line):
         observer.close()
 
 
-def test_a_cluster_that_is_not_there_is_a_problem_not_an_error():
-    observer = FlowObserver(Nowhere())
+def test_a_cluster_that_is_not_there_is_a_problem_not_an_error(tmp_path):
+    observer = FlowObserver(Nowhere(tmp_path))
     try:
         seen = observer.wait_until(
             lambda view: "no broker" in (view.problem or ""), what="a problem"
@@ -97,7 +94,7 @@ def test_a_cluster_that_is_not_there_is_a_problem_not_an_error():
 @pytest.fixture
 def topic(lab):
     lab.delete_topics(TOPIC)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}, logger=SILENT)
+    admin = AdminClient({**lab.client, "log_level": 0}, logger=SILENT)
     admin.create_topics([NewTopic(TOPIC, 2, 3)])[TOPIC].result(10)
     yield TOPIC
     lab.delete_topics(TOPIC)

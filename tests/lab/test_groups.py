@@ -11,6 +11,7 @@ from brokerlab.errors import NodeFailedError
 from brokerlab.groups import GroupObserver, GroupView, Span, parse
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from nowhere import Nowhere
 
 TOPIC = "groups-test"
 
@@ -18,9 +19,9 @@ TOPIC = "groups-test"
 @pytest.fixture
 def topic(lab):
     lab.delete_topics(TOPIC)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+    admin = AdminClient(lab.client)
     admin.create_topics([NewTopic(TOPIC, 2, 3)])[TOPIC].result(10)
-    producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+    producer = Producer(lab.client)
     for number in range(10):
         producer.produce(TOPIC, str(number), partition=number % 2)
     assert producer.flush(10) == 0
@@ -36,7 +37,7 @@ def watch(lab, topic):
 
 def member(lab, name):
     settings = {
-        "bootstrap.servers": lab.bootstrap_servers,
+        **lab.client,
         "group.id": "groups-test",
         "client.id": name,
         "enable.auto.commit": False,
@@ -101,11 +102,8 @@ def test_waiting_in_vain_says_for_what_and_what_is_there(watch):
         watch.wait_until(lambda view: False, timeout=1, what="a wonder")
 
 
-def test_a_cluster_that_is_not_there_is_a_problem_not_an_error():
-    class Nowhere:
-        bootstrap_servers = "127.0.0.1:1"
-
-    with GroupObserver(Nowhere(), "groups-test") as observer:
+def test_a_cluster_that_is_not_there_is_a_problem_not_an_error(tmp_path):
+    with GroupObserver(Nowhere(tmp_path), "groups-test") as observer:
         seen = observer.wait_until(
             lambda view: view.problem is not None and "coordinator" in view.problem,
             what="a problem",

@@ -261,7 +261,7 @@ def test_a_lab_that_a_crashed_supervisor_left_running_is_ended_by_the_next_start
     lab = brokerlab.start(brokers=1, progress=Progress())
     assert alive(former.values()) == []
     assert lab.bootstrap_servers == left.bootstrap_servers
-    assert zookeeper_ids(lab.zookeeper_connect) == {1}
+    assert zookeeper_ids(lab.zookeeper_client) == {1}
     assert lab.cluster_id != left.cluster_id, "the old data should be gone"
 
 
@@ -313,7 +313,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_half_done(
     assert "KeyboardInterrupt" in complaints
     lab = brokerlab.start(brokers=1, progress=Progress())
     assert lab.state == "usable"
-    assert set(metadata(lab.bootstrap_servers).brokers) == {1}
+    assert set(metadata(lab.client).brokers) == {1}
     assert len(_nodes(home, runtime)) == 2
     assert len(lab.status()["leases"]) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,6 +16,7 @@ from brokerlab.loadbench import PARTITIONS, TOPIC, Bench, cores
 from brokerlab.loadledger import KAFKA, MEMORY, WAIT, Load, Run
 from brokerlab.work import recognise, rounds_for
 from confluent_kafka.admin import AdminClient
+from nowhere import Nowhere
 
 LIMIT = 120.0
 
@@ -146,7 +148,7 @@ def test_behind_kafka_nothing_is_lost_when_a_worker_is_killed(lab: Any) -> None:
         assert (run.lost, run.waiting) == (0, 0)
         assert run.done == 40 and run.twice <= 2
         assert parts() == []
-        admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+        admin = AdminClient({**lab.client, "log_level": 0})
         assert len(admin.list_topics(timeout=10).topics[TOPIC].partitions) == PARTITIONS
         with Bench(lab, Load(KAFKA, rate=4, work=0.01, workers=1, seconds=1)) as again:
             assert again.wait(LIMIT).done == 4, "what earlier runs left is not done again"
@@ -155,12 +157,9 @@ def test_behind_kafka_nothing_is_lost_when_a_worker_is_killed(lab: Any) -> None:
 
 
 @pytest.mark.cluster
-def test_a_cluster_that_does_not_answer_is_a_sentence() -> None:
-    class Gone:
-        bootstrap_servers = "127.0.0.1:1"
-
+def test_a_cluster_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
     with (
-        Bench(Gone(), Load(KAFKA, seconds=1)) as bench,
+        Bench(Nowhere(tmp_path), Load(KAFKA, seconds=1)) as bench,
         pytest.raises(NodeFailedError, match=r"Kafka does not answer the load bench"),
     ):
         bench.wait(LIMIT)

@@ -44,9 +44,9 @@ def at_once(node: LabNode, verb: str) -> list[str]:
 
 
 def test_stop_and_start_of_a_broker(nodes: Lab) -> None:
-    servers, broker = nodes.bootstrap_servers, nodes.brokers[2]
-    create_topic(servers, "stop", [[2, 1, 3], [1, 2, 3], [2, 3, 1]])
-    led, pid, port = len(led_by(servers, 2)), broker.pid, broker.port
+    client, broker = nodes.client, nodes.brokers[2]
+    create_topic(client, "stop", [[2, 1, 3], [1, 2, 3], [2, 3, 1]])
+    led, pid, port = len(led_by(client, 2)), broker.pid, broker.port
     assert led >= 2 and pid
     begun = time.monotonic()
     report = broker.stop()
@@ -57,34 +57,34 @@ def test_stop_and_start_of_a_broker(nodes: Lab) -> None:
     assert 0 < report.seconds <= lasted
     assert report.noticed <= lasted and report.new_leaders <= lasted
     assert report.without_leader == () and report.notes == ()
-    assert zookeeper_ids(nodes.zookeeper_connect) == {1, 3}
-    assert set(metadata(servers).brokers) == {1, 3}
-    assert led_by(servers, 2) == []
+    assert zookeeper_ids(nodes.zookeeper_client) == {1, 3}
+    assert set(metadata(client).brokers) == {1, 3}
+    assert led_by(client, 2) == []
     assert (broker.state, broker.pid, nodes.state) == ("stopped", None, "degraded")
     assert "broker-2 stopped in" in str(report) and "partitions have new leaders" in str(report)
 
     report = broker.start()
     assert report.verb == "started" and report.noticed is not None
-    assert zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}
+    assert zookeeper_ids(nodes.zookeeper_client) == {1, 2, 3}
     assert broker.pid and broker.pid != pid
     assert broker.port == port
     assert listeners_on(port) == {"127.0.0.1"}
     assert nodes.state == "usable"
-    assert led_by(servers, 2) == [], "leaders move when the learner moves them"
+    assert led_by(client, 2) == [], "leaders move when the learner moves them"
 
 
 def test_kill_of_a_leader_loses_no_acknowledged_message(nodes: Lab) -> None:
-    servers, broker = nodes.bootstrap_servers, nodes.brokers[1]
-    create_topic(servers, "kill", [[1, 2, 3], [2, 3, 1], [1, 3, 2]])
-    create_topic(servers, "alone", [[1]])
-    led = len(led_by(servers, 1))
+    client, broker = nodes.client, nodes.brokers[1]
+    create_topic(client, "kill", [[1, 2, 3], [2, 3, 1], [1, 3, 2]])
+    create_topic(client, "alone", [[1]])
+    led = len(led_by(client, 1))
     acknowledged: list[tuple[bytes, bytes]] = []
     ended = threading.Event()
 
     def write() -> None:
         producer = Producer(
             {
-                "bootstrap.servers": servers,
+                **client,
                 "acks": "all",
                 "enable.idempotence": True,
                 "linger.ms": 1,
@@ -120,10 +120,10 @@ def test_kill_of_a_leader_loses_no_acknowledged_message(nodes: Lab) -> None:
     assert report.without_leader == ("alone 0",)
     assert report.new_leaders is None, "one partition has found no new leader"
     assert "without a leader: alone 0" in str(report)
-    assert zookeeper_ids(nodes.zookeeper_connect) == {2, 3}
-    assert led_by(servers, 1) == []
+    assert zookeeper_ids(nodes.zookeeper_client) == {2, 3}
+    assert led_by(client, 1) == []
     assert broker.state == "killed"
-    written = read_all(servers, "kill")
+    written = read_all(client, "kill")
     missing = set(acknowledged) - {(key, value) for key, value in written}
     assert before > 500 and not missing
     for partition_key in {key for key, _ in acknowledged}:
@@ -131,24 +131,24 @@ def test_kill_of_a_leader_loses_no_acknowledged_message(nodes: Lab) -> None:
         assert sorted(set(numbers)) == list(dict.fromkeys(numbers)), "the order of one key"
 
     broker.start()
-    until(lambda: ("alone", 0) in led_by(servers, 1), 15, "the lone partition to be led again")
+    until(lambda: ("alone", 0) in led_by(client, 1), 15, "the lone partition to be led again")
 
 
 def test_a_killed_broker_starts_at_once_three_times_of_three(nodes: Lab) -> None:
     broker = nodes.brokers[3]
     for _ in range(3):
         at_once(broker, "kill")
-        assert 3 in zookeeper_ids(nodes.zookeeper_connect), "its znode should outlive it"
+        assert 3 in zookeeper_ids(nodes.zookeeper_client), "its znode should outlive it"
         steps = at_once(broker, "start")
         # On a slow machine the session would expire while Java starts: see that it was waited for.
         assert steps[0].startswith("ZooKeeper forgets the old session of broker-3")
         assert broker.state == "running"
-        assert zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}
+        assert zookeeper_ids(nodes.zookeeper_client) == {1, 2, 3}
 
 
 def test_pause_and_resume_of_a_broker(nodes: Lab) -> None:
     broker = nodes.brokers[2]
-    create_topic(nodes.bootstrap_servers, "pause", [[2, 1, 3]])
+    create_topic(nodes.client, "pause", [[2, 1, 3]])
     pid = broker.pid
     assert pid
     report = broker.pause()
@@ -156,13 +156,13 @@ def test_pause_and_resume_of_a_broker(nodes: Lab) -> None:
     assert report.verb == "paused" and report.noticed is not None
     assert SESSION / 3 < report.noticed < SESSION + 5
     assert report.new_leaders is not None and report.led >= 1
-    assert zookeeper_ids(nodes.zookeeper_connect) == {1, 3}
-    assert led_by(nodes.bootstrap_servers, 2) == []
+    assert zookeeper_ids(nodes.zookeeper_client) == {1, 3}
+    assert led_by(nodes.client, 2) == []
     assert (broker.state, broker.pid) == ("paused", pid)
     report = broker.resume()
     assert report.verb == "resumed" and report.noticed is not None
     assert not is_frozen(pid)
-    until(lambda: zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}, 10, "broker 2 to be back")
+    until(lambda: zookeeper_ids(nodes.zookeeper_client) == {1, 2, 3}, 10, "broker 2 to be back")
     assert broker.pid == pid
 
 
@@ -192,20 +192,20 @@ def test_a_broker_that_dies_by_itself_is_noticed(nodes: Lab) -> None:
 def test_zookeeper_goes_and_comes_back(nodes: Lab, verb: str, state: str) -> None:
     keeper, pid = nodes.zookeeper, nodes.zookeeper.pid
     topic = f"without-zookeeper-{verb}"
-    create_topic(nodes.bootstrap_servers, topic, [[1, 2, 3]])
+    create_topic(nodes.client, topic, [[1, 2, 3]])
     # A leader asks ZooKeeper for a topic's settings when it makes its log: let it have one.
-    produce(nodes.bootstrap_servers, topic, ["before"], acks="all")
+    produce(nodes.client, topic, ["before"], acks="all")
     report = getattr(keeper, verb)()
     assert (report.node, report.verb, report.noticed) == ("zookeeper", state, None)
     assert keeper.state == state and nodes.state == "degraded"
     assert probes.four_letter(nodes.zookeeper_port, "srvr", timeout=0.5) is None
-    produce(nodes.bootstrap_servers, topic, ["the brokers serve on"], acks="all")
+    produce(nodes.client, topic, ["the brokers serve on"], acks="all")
     returned = keeper.resume() if verb == "pause" else keeper.start()
     assert keeper.state == "running"
     assert (keeper.pid == pid) == (verb == "pause")
     assert returned.seconds > 0
-    until(lambda: zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3}, 15, "all brokers to be back")
-    values = [value for _, value in read_all(nodes.bootstrap_servers, topic)]
+    until(lambda: zookeeper_ids(nodes.zookeeper_client) == {1, 2, 3}, 15, "all brokers to be back")
+    values = [value for _, value in read_all(nodes.client, topic)]
     assert values == [b"before", b"the brokers serve on"]
 
 
@@ -269,7 +269,7 @@ def test_the_file_that_is_shown_is_the_one_that_is_read(nodes: Lab, runtime: str
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_broker_says_it_has_what_its_file_says(nodes: Lab, number: int) -> None:
     file = dict(line.split("=", 1) for line in nodes.brokers[number].properties.splitlines())
-    said = broker_configs(nodes.bootstrap_servers, number)
+    said = broker_configs(nodes.client, number)
     assert {key: said.get(key) for key in file} == file
     assert said["message.max.bytes"] == "2000000", "the override"
 
@@ -306,7 +306,7 @@ def test_the_lab_listens_on_loopback_only_and_its_files_are_private(
 
 def test_whichever_broker_is_frozen_the_others_tell_of_the_cluster(nodes: Lab) -> None:
     """A client keeps asking the broker that answered last, and one of these is it."""
-    create_topic(nodes.bootstrap_servers, "frozen", [[1, 2, 3]])
+    create_topic(nodes.client, "frozen", [[1, 2, 3]])
     for broker in nodes.brokers.values():
         assert snapshot(nodes).reachable
         broker.pause(watch=False)
@@ -331,8 +331,8 @@ def test_a_broker_that_is_back_stays_back(nodes: Lab, early: float) -> None:
 
 
 def test_the_data_of_a_broker_can_be_read_here(nodes: Lab) -> None:
-    create_topic(nodes.bootstrap_servers, "as-files", [[1, 2]])
-    produce(nodes.bootstrap_servers, "as-files", ["hello"], acks="all")
+    create_topic(nodes.client, "as-files", [[1, 2]])
+    produce(nodes.client, "as-files", ["hello"], acks="all")
     held = []
     for broker in nodes.brokers.values():
         held += [log.read_bytes() for log in (broker.data / "as-files-0").glob("*.log")]
@@ -356,21 +356,21 @@ def test_a_fourth_broker_joins_and_keeps_its_port(nodes: Lab) -> None:
     fourth = nodes.add_broker()
     assert (fourth.id, fourth.port) == (4, ports[-1] + 1)
     assert [broker.port for broker in nodes.brokers.values()] == [*ports, fourth.port]
-    assert zookeeper_ids(nodes.zookeeper_connect) == {1, 2, 3, 4}
+    assert zookeeper_ids(nodes.zookeeper_client) == {1, 2, 3, 4}
     assert nodes.bootstrap_servers.endswith(f":{fourth.port}")
-    create_topic(nodes.bootstrap_servers, "on-four", [[4, 1]])
-    produce(nodes.bootstrap_servers, "on-four", ["hello"], acks="all")
+    create_topic(nodes.client, "on-four", [[4, 1]])
+    produce(nodes.client, "on-four", ["hello"], acks="all")
     assert fourth.kill().led == 1
     fourth.start()
     assert fourth.port == ports[-1] + 1
-    assert [value for _, value in read_all(nodes.bootstrap_servers, "on-four")] == [b"hello"]
+    assert [value for _, value in read_all(nodes.client, "on-four")] == [b"hello"]
 
 
 def test_a_topic_can_be_deleted_as_soon_as_it_is_made_and_made_again(nodes: Lab) -> None:
     """A broker that has not heard of the new topic yet must not make `delete_topics` pass it over."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    admin = AdminClient({"bootstrap.servers": nodes.bootstrap_servers})
+    admin = AdminClient(nodes.client)
     for _ in range(20):
         admin.create_topics([NewTopic("fleeting", 3, 3)])["fleeting"].result(15)
         nodes.delete_topics("fleeting", "never-made")

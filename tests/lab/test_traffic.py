@@ -18,7 +18,7 @@ TOPIC = "traffic-test"
 @pytest.fixture
 def topic(lab):
     lab.delete_topics(TOPIC)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+    admin = AdminClient(lab.client)
     admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(10)
     yield TOPIC
     lab.delete_topics(TOPIC)
@@ -41,7 +41,7 @@ def test_the_outcome_finds_what_is_missing_and_what_is_twice(lab, topic):
     until(lambda: len(traffic.ledger.acknowledged) >= 50)
     traffic.stop()
     traffic._acknowledged += [1_000_001, 1_000_002]
-    again = Producer({"bootstrap.servers": lab.bootstrap_servers})
+    again = Producer(lab.client)
     for text in ("photo 7", "photo 2000000", "someone else's 7"):
         again.produce(topic, text)
     assert again.flush(10) == 0

@@ -18,8 +18,13 @@ class Queue:
     """A queue of its own on the lab: topics with a fresh prefix, and parts that are ended with the test."""
 
     def __init__(self, lab: Any, file: Path) -> None:
-        self.cluster = Cluster(lab.bootstrap_servers)
+        self.cluster = Cluster.of(lab.bootstrap_servers, lab.client_file)
         self.names = Names(f"t{uuid.uuid4().hex[:8]}")
+        self.where = [
+            *("--bootstrap-servers", lab.bootstrap_servers),
+            *("--client-properties", str(lab.client_file)),
+            *("--prefix", self.names.prefix),
+        ]
         self.file = file
         self.parts: list[Background] = []
         ensure_topics(self.cluster, self.names)
@@ -28,13 +33,7 @@ class Queue:
         self, name: str, *arguments: object, module: str = "brokerlab.pipeline"
     ) -> Background:
         """Start a part as a process; wait until it is ready."""
-        kafka = [
-            "--bootstrap-servers",
-            self.cluster.bootstrap_servers,
-            "--prefix",
-            self.names.prefix,
-        ]
-        line = [name, *(kafka if name != "api" else []), *arguments]
+        line = [name, *(self.where if name != "api" else []), *arguments]
         if name != "worker":
             line += ["--database", self.file]
         part = Background([sys.executable, "-m", module, *map(str, line)], name=name)

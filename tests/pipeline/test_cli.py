@@ -117,14 +117,16 @@ def test_the_whole_queue_as_programs(queue: Queue, jpeg: bytes) -> None:
         )
     assert [told["state"] for told in finished] == ["done", "dead-lettered"]
     assert finished[0]["detections"] and finished[1]["code"] == "truncated"
-    where = ["--bootstrap-servers", queue.cluster.bootstrap_servers, "--prefix", queue.names.prefix]
-    told = run("audit", *where, "--database", queue.file)
+    told = run("audit", *queue.where, "--database", queue.file)
     assert (told.returncode, told.stdout.split(";")[0]) == (
         DONE,
         "accepted 2 = done 1 + dead-lettered 1 + in flight 0 + missing 0",
     )
-    assert json.loads(run("audit", *where, "--database", queue.file, "--json").stdout)["done"] == 1
-    assert run("topics", *where).returncode == DONE
+    assert (
+        json.loads(run("audit", *queue.where, "--database", queue.file, "--json").stdout)["done"]
+        == 1
+    )
+    assert run("topics", *queue.where).returncode == DONE
     again = run("redrive", "--database", queue.file, "--code", "truncated")
     assert again.stdout == "Pictures that go through the queue again: 1\n"
     for part in reversed(parts):
@@ -136,6 +138,5 @@ def test_the_whole_queue_as_programs(queue: Queue, jpeg: bytes) -> None:
 def test_a_missing_picture_is_exit_code_4(queue: Queue, store: Store) -> None:
     store.accept(b"lost", "image/jpeg")
     store.mark_published(store.unpublished())
-    where = ["--bootstrap-servers", queue.cluster.bootstrap_servers, "--prefix", queue.names.prefix]
-    told = run("audit", *where, "--database", queue.file)
+    told = run("audit", *queue.where, "--database", queue.file)
     assert told.returncode == UNSOUND and "missing 1;" in told.stdout

@@ -71,7 +71,7 @@ def test_topics_are_made_safe_and_found_again(queue: Queue) -> None:
 
 @pytest.mark.cluster
 def test_a_topic_with_few_partitions_or_copies_is_told_of(lab: Any) -> None:
-    names, cluster = Names("odd"), Cluster(lab.bootstrap_servers)
+    names, cluster = Names("odd"), Cluster.of(lab.bootstrap_servers, lab.client_file)
     admin = cluster.admin()
     admin.create_topics([NewTopic(names.requests, 2, 1)])[names.requests].result(10)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from io import BytesIO
+from typing import Any
 
 import pytest
 from brokerlab.background import Background
@@ -89,6 +90,7 @@ def test_a_worker_that_was_frozen_past_its_session_does_no_harm(
 
 DEADLY = """
 import os, signal, sys
+from pathlib import Path
 from brokerlab.pipeline.clients import Cluster
 from brokerlab.pipeline.detector import Detector
 from brokerlab.pipeline.messages import Names
@@ -100,12 +102,12 @@ class Eyes(Detector):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().detect(picture)
 
-Worker(Cluster(sys.argv[1]), Eyes(), Names(sys.argv[2])).run()
+Worker(Cluster.of(sys.argv[1], Path(sys.argv[2])), Eyes(), Names(sys.argv[3])).run()
 """
 
 
 def test_a_picture_that_kills_its_workers_is_given_up_and_its_neighbours_are_not(
-    queue: Queue, store: Store, jpeg: bytes
+    lab: Any, queue: Queue, store: Store, jpeg: bytes
 ) -> None:
     queue.start("relay")
     queue.start("collector")
@@ -113,7 +115,7 @@ def test_a_picture_that_kills_its_workers_is_given_up_and_its_neighbours_are_not
     deadly = store.accept(jpeg + b"deadly", "image/jpeg").id
     ids += [store.accept(jpeg + bytes(40 + number), "image/jpeg").id for number in range(40)]
     deaths = 0
-    where = [queue.cluster.bootstrap_servers, queue.names.prefix]
+    where = [lab.bootstrap_servers, str(lab.client_file), queue.names.prefix]
     while store.counts().backlog:
         assert deaths < 8, "one deadly picture would otherwise kill for ever"
         part = Background([sys.executable, "-c", DEADLY, *where], name="worker")

@@ -343,7 +343,7 @@ def test_closing_ends_threads_senders_and_lets_go(make: Make) -> None:
 @pytest.fixture
 def real(lab: Any) -> Iterator[AcksLadder]:
     lab.delete_topics(TOPIC)
-    client = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    client = {**lab.client, "log_level": 0}
     admin = AdminClient(client)
     controller = admin.list_topics(timeout=10).controller_id
     order = sorted(lab.brokers, key=lambda broker: broker == controller)

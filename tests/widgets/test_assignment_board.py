@@ -307,7 +307,7 @@ def test_add_starts_the_program_with_what_it_needs(bench: Bench) -> None:
     bench.board.set(assignor="cooperative-sticky")
     bench.board.add(2)
     assert bench.said("done", "member-2 was started (cooperative-sticky)")
-    common = ("member.py", FakeLab.bootstrap_servers, TOPIC, GROUP)
+    common = ("member.py", str(FakeLab.client_file), TOPIC, GROUP)
     assert [program.words for program in bench.started] == [
         (*common, "member-1", "cooperative-sticky"),
         (*common, "member-2", "cooperative-sticky"),
@@ -474,7 +474,7 @@ Board = Callable[..., AssignmentBoard]
 def board(lab: Any) -> Iterator[Board]:
     made: list[AssignmentBoard] = []
     lab.delete_topics("shots")
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_topics([NewTopic("shots", 3, 3)])["shots"].result(15)
     programs.write("shooter.py", MEMBER)
 

@@ -259,7 +259,7 @@ def test_the_worker_gets_the_mode_that_is_chosen(make: Make, started: list[FakeP
     assert until(lambda: notice(view)[1].startswith("The worker that runs keeps its way"))
     view.close_worker()
     at_work(view)
-    common = ("worker.py", FakeLab.bootstrap_servers, "desk", "night")
+    common = ("worker.py", FakeLab.client_file, "desk", "night")
     assert [worker.arguments for worker in started] == [(*common, "auto"), (*common, "after")]
     assert started[0].ended == "stopped"
     assert "the worker commits: after the work" in words(picture(view))
@@ -457,7 +457,7 @@ while True:
 @pytest.fixture
 def desk(lab: Any, home: Any) -> Iterator[str]:
     lab.delete_topics("ruler-desk")
-    servers = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    servers = {**lab.client, "log_level": 0}
     admin = AdminClient(servers)
     admin.create_topics([NewTopic("ruler-desk", 1, 3)])["ruler-desk"].result(15)
     producer = Producer(servers)

@@ -427,7 +427,7 @@ def live(lab: Any) -> Iterator[PartitionLanes]:
 
 
 def create(lab: Any, partitions: int) -> None:
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     deadline = time.monotonic() + 15
     while True:
         try:
@@ -459,7 +459,7 @@ def test_a_press_sends_for_real_and_the_lanes_show_the_log(lab: Any, live: Parti
 def test_a_topic_that_grows_or_begins_anew_shows_as_it_is(lab: Any, live: PartitionLanes) -> None:
     live.send(20)
     live.wait_until(lambda now: now.count == 20, 30, "20 records")
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_partitions([NewPartitions(LANES, 6)])[LANES].result(15)
     live.wait_until(lambda now: len(now.lanes) == 6, 20, "six lanes")
     live.send(20)
@@ -469,7 +469,7 @@ def test_a_topic_that_grows_or_begins_anew_shows_as_it_is(lab: Any, live: Partit
     create(lab, 2)
     with contextlib.suppress(NodeFailedError):
         live.wait_until(lambda now: not now.lanes, 2, "no topic")
-    producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    producer = Producer({**lab.client, "log_level": 0})
     producer.produce(LANES, "photo 1", key="cam-1")
     assert producer.flush(15) == 0
     seen = live.wait_until(

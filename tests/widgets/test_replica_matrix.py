@@ -315,7 +315,7 @@ def test_the_repr_names_the_topic(make: Make) -> None:
 def test_a_press_kills_the_real_leader_and_the_clock_runs_until_another_leads(lab: Any) -> None:
     name = "matrix-requests"
     lab.delete_topics(name)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_topics([NewTopic(name, 1, 3)])[name].result(10)
     wait_until(lab, lambda now: bool(now.topic(name)), what="the topic")
     traffic = Traffic(lab, name)

@@ -65,7 +65,7 @@ def topic(lab: Lab) -> Iterator[str]:
 
 
 def create(lab: Lab, name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}, logger=SILENT)
+    admin = AdminClient({**lab.client, "log_level": 0}, logger=SILENT)
     admin.create_topics([NewTopic(name, 3, 1)])[name].result(SLOW)
 
 

@@ -380,7 +380,7 @@ def photos(lab: Any) -> Iterator[int]:
     lab.delete_topics("photos")
     chief = observe.wait_until(lab, lambda now: now.controller, 20, "a controller").controller
     order = sorted(lab.brokers, key=lambda number: number == chief)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     topic = NewTopic("photos", num_partitions=1, replica_assignment=[order])
     admin.create_topics([topic])["photos"].result(15)
     yield order[0]
@@ -455,7 +455,7 @@ def test_a_topic_that_comes_later_appears(lab: Any, live: Make) -> None:
     lab.delete_topics("late")
     view = live("late")
     assert "There is no partition late 0 yet." in words(picture(view))
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_topics([NewTopic("late", 1, 3)])["late"].result(15)
     try:
         view.wait_until(lambda seen: seen.now.works, what="a leader for late 0")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from brokerlab.errors import NodeFailedError
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
@@ -159,6 +160,8 @@ class FakeNode:
 
 class FakeLab:
     bootstrap_servers = "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094"
+    client: ClassVar = {"bootstrap.servers": bootstrap_servers}
+    client_file = Path("client.properties")
 
     def __init__(self, brokers: int = 3) -> None:
         self.zookeeper = FakeNode("zookeeper")

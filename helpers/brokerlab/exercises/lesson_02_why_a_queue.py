@@ -220,7 +220,7 @@ def _killed_in_the_middle(lab: Any) -> _Outcome:
 
 
 def _fill(lab: Any, topic: str) -> None:
-    settings: dict[str, Any] = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    settings: dict[str, Any] = {**lab.client, "log_level": 0}
     admin = AdminClient(settings)
     brokers: Any = admin.list_topics(timeout=5).brokers
     one_partition = NewTopic(topic, 1, min(3, len(brokers)))
@@ -236,7 +236,7 @@ def _fill(lab: Any, topic: str) -> None:
 
 def _hire(crew: list[Background], lab: Any, topic: str, rounds: int) -> Background:
     # The topic's name is the group's as well: both are new.
-    crew.append(programs.run(WORKER, lab.bootstrap_servers, topic, topic, rounds))
+    crew.append(programs.run(WORKER, lab.client_file, topic, topic, rounds))
     return crew[-1]
 
 

@@ -117,7 +117,7 @@ def _refusal(lines: tuple[str, ...]) -> str:
 
 @contextmanager
 def _zookeeper(lab: Any) -> Iterator[KazooClient]:
-    client = KazooClient(lab.zookeeper_connect, timeout=SECONDS, logger=_SILENT)
+    client = KazooClient(**lab.zookeeper_client, timeout=SECONDS, logger=_SILENT)
     client.start(timeout=SECONDS)
     try:
         yield client

@@ -32,7 +32,7 @@ def _partitions(lab: Any, topic: str) -> list[Partition]:
 
 def _admin(lab: Any) -> AdminClient:
     """Return an admin client; keep it in a variable until it has answered, or its answers die with it."""
-    return AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    return AdminClient({**lab.client, "log_level": 0})
 
 
 def min_insync(lab: Any, topic: str) -> tuple[str, bool]:

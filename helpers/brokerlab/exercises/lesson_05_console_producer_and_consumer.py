@@ -163,7 +163,7 @@ def _offsets(lab: Any) -> tuple[int, int | None]:
     """Return where the log ends and what the group has committed; asking joins no group."""
     asking = Consumer(
         {
-            "bootstrap.servers": lab.bootstrap_servers,
+            **lab.client,
             "group.id": GROUP,
             "enable.auto.commit": False,
             "log_level": 0,

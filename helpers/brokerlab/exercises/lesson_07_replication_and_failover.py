@@ -156,7 +156,7 @@ def _plain(settings: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _try_out(lab: Any, settings: Mapping[str, Any]) -> _Trial:
     """Send to partition 0, kill its leader, see whether it goes on; leave the lab whole."""
-    everywhere = {**settings, "bootstrap.servers": lab.bootstrap_servers}
+    everywhere = {**settings, **lab.client}
     name = f"check-{uuid.uuid4().hex}"
     stream = Traffic(lab, VAULT, PER_SECOND, everywhere, partition=0, name=name)
 
@@ -269,7 +269,7 @@ def _why_not_these(answer: list[Any], missing: list[int], known: list[int]) -> s
 
 def _unclean_allowed(lab: Any) -> bool:
     resource = ConfigResource(ResourceType.TOPIC, GAMBLE)
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     answer = admin.describe_configs([resource], request_timeout=SECONDS)[resource].result(SECONDS)
     return str(answer["unclean.leader.election.enable"].value) == "true"
 

@@ -154,7 +154,7 @@ def _watch_it_send(lab: Any) -> _Sending:
     for number in range(EARLIER):
         earlier.produce(THROUGH, f"test picture {number}")
     earlier.flush(SECONDS)
-    program = programs.run(PROGRAM, lab.bootstrap_servers, THROUGH)
+    program = programs.run(PROGRAM, lab.client_file, THROUGH)
     limit = time.monotonic() + RUN_SECONDS
     try:
         freezes = _freeze_again_and_again(lab, lab.brokers[leader], program, limit)
@@ -306,7 +306,7 @@ def _fresh(lab: Any, topic: str) -> int:
 
 
 def _client(lab: Any) -> dict[str, Any]:
-    return {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+    return {**lab.client, "log_level": 0}
 
 
 EXERCISES = [ThroughTheFreeze(), PastTheFullQueue()]

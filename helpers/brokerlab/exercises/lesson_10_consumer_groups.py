@@ -192,7 +192,7 @@ def _why(codes: tuple[int | None, int | None]) -> str:
 def _rebalance(lab: Any, program: str) -> _Run:
     """Let one member read, let a second join, close the first, and count what both recognised."""
     name = f"rebalance-check-{uuid.uuid4().hex[:6]}"
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**lab.client, "log_level": 0})
     admin.create_topics([NewTopic(name, 3, 3)])[name].result(SECONDS)
     traffic = Traffic(lab, name, per_second=PHOTOS_PER_SECOND)
     members: list[programs.Program] = []
@@ -200,7 +200,7 @@ def _rebalance(lab: Any, program: str) -> _Run:
         with GroupObserver(lab, name, [name]) as watch:
             started = []
             for called in ("first", "second"):
-                running = programs.run(program, lab.bootstrap_servers, name, name, called, "range")
+                running = programs.run(program, lab.client_file, name, name, called, "range")
                 members.append(running)
                 started.append(_recognises(running))
                 if not started[-1]:

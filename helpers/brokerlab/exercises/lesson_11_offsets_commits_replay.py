@@ -139,7 +139,7 @@ class _Trial:
 
     def begin(self) -> None:
         self._lab.delete_topics(TRIAL)
-        settings = {"bootstrap.servers": self._lab.bootstrap_servers, "log_level": 0}
+        settings = {**self._lab.client, "log_level": 0}
         admin = AdminClient(settings)
         admin.create_topics([NewTopic(TRIAL, 1, 3)])[TRIAL].result(ANSWER)
         producer = Producer(settings)
@@ -168,7 +168,7 @@ class _Trial:
         (_, at), committed = self.work.working or (0, 0), 0
         asking = Consumer(
             {
-                "bootstrap.servers": self._lab.bootstrap_servers,
+                **self._lab.client,
                 "group.id": self._group,
                 "enable.auto.commit": False,
                 "log_level": 0,
@@ -211,9 +211,7 @@ class _Trial:
 
     def _run(self) -> None:
         # The last argument invites the mistake: who leaves the choice to it, commits too early.
-        self._worker = programs.run(
-            PROGRAM, self._lab.bootstrap_servers, TRIAL, self._group, "auto"
-        )
+        self._worker = programs.run(PROGRAM, self._lab.client_file, TRIAL, self._group, "auto")
 
     def _enter(self) -> None:
         assert self._worker is not None

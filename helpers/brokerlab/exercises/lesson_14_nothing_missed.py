@@ -182,7 +182,7 @@ def _restarts(queue: MLQueue, name: str) -> Iterator[float]:
 
 def _registrations(lab: Any) -> list[float]:
     """Return since when brokers are registered, as they wrote into ZooKeeper."""
-    client = KazooClient(lab.zookeeper_connect, timeout=ANSWER)
+    client = KazooClient(**lab.zookeeper_client, timeout=ANSWER)
     client.start(ANSWER)
     try:
         ids = client.get_children("/brokers/ids")

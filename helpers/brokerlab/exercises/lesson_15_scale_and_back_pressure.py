@@ -230,7 +230,7 @@ def _small(number: int) -> bytes:
 @contextmanager
 def _results(queue: MLQueue) -> Iterator[Callable[[], int]]:
     """Yield what counts the results in the topic of a queue."""
-    settings = {"bootstrap.servers": queue.cluster.bootstrap_servers, "log_level": 0}
+    settings = {**queue.lab.client, "log_level": 0}
     with Consumer({**settings, "group.id": f"check-{uuid.uuid4().hex[:8]}"}) as asking:
         place = TopicPartition(queue.names.results, 0)
         yield lambda: int(asking.get_watermark_offsets(place, timeout=SECONDS)[1])

@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m brokerlab.pipeline.careless", description=__doc__)
     parser.add_argument("part", choices=["api", "worker"])
     parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--client-properties", type=Path)
     parser.add_argument("--prefix", default="photo")
     parser.add_argument("--database", type=Path, help="needed by the API server")
     parser.add_argument("--port", type=int, default=8000)
@@ -113,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.part == "api" and arguments.database is None:
         parser.error("the API server needs --database FILE")
     try:
-        cluster, names = Cluster(arguments.bootstrap_servers), Names(arguments.prefix)
+        cluster = Cluster.of(arguments.bootstrap_servers, arguments.client_properties)
+        names = Names(arguments.prefix)
         _api(arguments, cluster, names) if arguments.part == "api" else _worker(cluster, names)
     except BrokerLabError as trouble:
         print(trouble, file=sys.stderr)

@@ -51,11 +51,11 @@ class Cluster:
     bootstrap_servers
         ``host:port``, several with commas between.
     properties
-        More client settings, as librdkafka names them.
+        More client settings, as librdkafka names them; not shown, since a password may be among them.
     """
 
     bootstrap_servers: str
-    properties: Settings = field(default_factory=dict)
+    properties: Settings = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for server in self.bootstrap_servers.split(","):

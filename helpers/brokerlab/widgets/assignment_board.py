@@ -140,7 +140,7 @@ class Assignment:
 class AssignmentBoard(LiveView[Assignment]):
     """A live board of a consumer group: its partitions and who owns them, its members and what they do.
 
-    The members are processes of a program of the learner's. Its command line is *bootstrap servers, topic, group,
+    The members are processes of a program of the learner's. Its command line is *client file, topic, group,
     name, assignor*; the name must be its ``client.id``, by which the group knows it. It prints lines
     ``assigned 0 2``, ``revoked 0 2``, ``lost 0 2`` (partitions), ``read 0 17`` (partition and offset) and may
     print others. SIGTERM asks it to close. All members end with the view.
@@ -303,7 +303,7 @@ class AssignmentBoard(LiveView[Assignment]):
         name = f"member-{number}"
         program = programs.run(
             self._program,
-            self._lab.bootstrap_servers,
+            self._lab.client_file,
             self._topic,
             self._group,
             name,

@@ -306,7 +306,7 @@ class OffsetRuler(LiveView[RulerView]):
         earlier = self._work_so_far()
         worker = programs.run(
             self._program,
-            self._lab.bootstrap_servers,
+            self._lab.client_file,
             self._topic,
             self._group,
             COMMITS[self._commit],
@@ -444,7 +444,7 @@ class OffsetRuler(LiveView[RulerView]):
             consumer.close()
 
     def _settings(self) -> dict[str, Any]:
-        return {"bootstrap.servers": self._lab.bootstrap_servers, "log_level": 0}
+        return {**self._lab.client, "log_level": 0}
 
 
 def _count(command: Command, otherwise: int) -> int:

@@ -74,7 +74,7 @@ class PartitionLanes(LiveView[Lanes]):
         observer: Observer | None = None,
         log: Log | None = None,
     ) -> None:
-        self._servers = lab.bootstrap_servers
+        self._client = lab.client
         self._topic = topic
         self._partitions: int | None = None
         self._partitioner = AS_IT_IS
@@ -82,7 +82,7 @@ class PartitionLanes(LiveView[Lanes]):
         self._own_observer = observer is None
         self._last_sent = 0
         self._known: tuple[tuple[int, int | None], ...] = ()
-        self._log = log or PartitionLog(self._servers, topic, self.touch)
+        self._log = log or PartitionLog(self._client, topic, self.touch)
         super().__init__()
         self._see(self._observer.latest)
         self._unsubscribe = self._observer.subscribe(self._see)
@@ -191,7 +191,7 @@ class PartitionLanes(LiveView[Lanes]):
         # A new producer knows how many partitions there are now; one that stays learns of new ones late.
         producer = Producer(
             {
-                "bootstrap.servers": self._servers,
+                **self._client,
                 "message.timeout.ms": SEND_SECONDS * 1000,
                 "log_level": 0,
             },

@@ -6,8 +6,9 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -48,16 +49,16 @@ class PartitionLog:
 
     Parameters
     ----------
-    bootstrap_servers : str
-        Where the cluster is.
+    client : mapping
+        What a client needs to know of the cluster.
     topic : str
         The topic.
     changed : callable
         Called without arguments, on the log's thread, when there is something new.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, changed: Callable[[], None]) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, client: Mapping[str, Any], topic: str, changed: Callable[[], None]) -> None:
+        self._client = client
         self._topic = topic
         self._changed = changed
         self._wanted: tuple[int, ...] = ()
@@ -86,7 +87,7 @@ class PartitionLog:
     def _run(self) -> None:
         reader = Consumer(
             {
-                "bootstrap.servers": self._servers,
+                **self._client,
                 "group.id": "brokerlab-lanes",
                 "enable.auto.commit": False,
                 # A log that ends before our place is a new log of the same name: begin it anew.

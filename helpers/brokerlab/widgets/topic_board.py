@@ -64,8 +64,8 @@ class Settings(Protocol):
 class SettingsInZooKeeper:
     """Reads a topic's settings where a cluster with ZooKeeper keeps them."""
 
-    def __init__(self, zookeeper_connect: str) -> None:
-        self._client = KazooClient(zookeeper_connect, logger=_SILENT)
+    def __init__(self, lab: Lab) -> None:
+        self._client = KazooClient(**lab.zookeeper_client, logger=_SILENT)
         self._client.start_async()
 
     def of(self, topic: str) -> Mapping[str, str] | None:
@@ -112,7 +112,7 @@ class TopicBoard(LiveView[Board]):
         self._row_count = rows
         self._observer = observer or Observer(lab)
         self._own_observer = observer is None
-        self._settings = settings or SettingsInZooKeeper(lab.zookeeper_connect)
+        self._settings = settings or SettingsInZooKeeper(lab)
         first = self._observer.latest
         self._latest = Board(first.taken, tuple(map(self._row, _own(first))), first.problem)
         self._came: dict[str, float] = {}

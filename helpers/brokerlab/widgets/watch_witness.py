@@ -54,7 +54,7 @@ class Witness:
         self._asked, self._problem = time.time(), ""
         self._history = History(time.time(), Facts(), "")
         self._client = KazooClient(
-            lab.zookeeper_connect,
+            **lab.zookeeper_client,
             timeout=SESSION_SECONDS,
             connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=1, max_delay=0.3),
             logger=_SILENT,

@@ -113,11 +113,12 @@ class ZnodeTree(LiveView[Tree]):
     title = "ZooKeeper's tree"
 
     def __init__(self, of: Lab | str) -> None:
-        self._address = of if isinstance(of, str) else of.zookeeper_connect
+        where = {"hosts": of} if isinstance(of, str) else of.zookeeper_client
+        self._address: str = where["hosts"]
         self._latest = Tree(time.time())
         self._over = threading.Event()
         self._client = KazooClient(
-            self._address,
+            **where,
             timeout=CONNECT_SECONDS * 2,
             connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=1, max_delay=0.3),
             logger=_SILENT,

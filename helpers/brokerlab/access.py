@@ -1,0 +1,121 @@
+"""What a client needs to know to be let in: the same for every kind of client, in memory and in files.
+
+A lab's folder holds a file for Kafka clients and one for ZooKeeper clients. Programs are given the path of such a file,
+never what is in it: a command line and an environment can be read by others, and a file of mode 0600 cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brokerlab.errors import NoLabError
+
+PASSWORD = "sasl.password"
+
+
+class Secret(str):
+    """Text that is shown only to who prints it by itself: neither it nor a dictionary with it shows it in its `repr`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(secret)'"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who is let in: whoever comes, or whoever knows the secret.
+
+    Attributes
+    ----------
+    secret : Secret or None
+        None lets everybody in.
+    """
+
+    secret: Secret | None = None
+
+    def kafka(self, servers: str) -> dict[str, Any]:
+        """Return the settings of a Kafka client."""
+        return {"bootstrap.servers": servers}
+
+    def zookeeper(self, hosts: str) -> dict[str, Any]:
+        """Return the arguments of a `kazoo.client.KazooClient`."""
+        return {"hosts": hosts}
+
+
+def read_client(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the settings of a Kafka client: what `confluent_kafka` needs to know of the cluster.
+
+    Parameters
+    ----------
+    file : path
+        A lab's ``lab.client_file``: lines of ``name=value``.
+
+    Raises
+    ------
+    NoLabError
+        There is no such file, or it is none of these.
+    """
+    lines = _read(file, "lab.client_file").splitlines()
+    settings: dict[str, Any] = dict(line.split("=", 1) for line in lines if "=" in line)
+    if "bootstrap.servers" not in settings:
+        raise _no_file(file, "lab.client_file")
+    if PASSWORD in settings:
+        settings[PASSWORD] = Secret(settings[PASSWORD])
+    return settings
+
+
+def read_zookeeper(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the arguments of a ZooKeeper client, for ``KazooClient(**arguments)``.
+
+    Parameters
+    ----------
+    file : path
+        A lab's ``lab.zookeeper_client_file``.
+
+    Raises
+    ------
+    NoLabError
+        There is no such file, or it is none of these.
+    """
+    try:
+        arguments = json.loads(_read(file, "lab.zookeeper_client_file"))
+    except ValueError:
+        raise _no_file(file, "lab.zookeeper_client_file") from None
+    if not isinstance(arguments, dict):
+        raise _no_file(file, "lab.zookeeper_client_file")
+    if login := arguments.get("sasl_options"):
+        login["password"] = Secret(login["password"])
+    return arguments
+
+
+def write(file: Path, text: str) -> None:
+    """Replace a file whole, and let only its owner read it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(text)
+    draft.replace(file)
+
+
+def properties(settings: Mapping[str, Any]) -> str:
+    """Return the text that `read_client` reads."""
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _read(file: str | os.PathLike[str], what: str) -> str:
+    try:
+        return Path(file).read_text("ascii")
+    except (OSError, ValueError):
+        raise _no_file(file, what) from None
+
+
+def _no_file(file: str | os.PathLike[str], what: str) -> NoLabError:
+    return NoLabError(
+        f"{os.fspath(file)!r} is no client file of a running lab: give {what}, as a path."
+    )

@@ -1,0 +1,16 @@
+"""A lab where nobody listens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brokerlab import access
+
+
+class Nowhere:
+    """What a client of a lab is given, and no broker: its file is in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.client = {"bootstrap.servers": "127.0.0.1:1"}
+        self.client_file = folder / "client.properties"
+        access.write(self.client_file, access.properties(self.client))
