@@ -20,12 +20,13 @@ import signal
 import sys
 import threading
 
+from brokerlab.access import read_client
 from confluent_kafka import Consumer
 
-servers, topic, group, name, assignor = sys.argv[1:]
+client_file, topic, group, name, assignor = sys.argv[1:]
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-settings = {"bootstrap.servers": servers, "group.id": group, "client.id": name}
+settings = {**read_client(client_file), "group.id": group, "client.id": name}
 settings |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 consumer = Consumer(settings | {"partition.assignment.strategy": assignor})
 consumer.subscribe([topic])

@@ -19,11 +19,12 @@ lab.delete_topics("desk")
 WORKER = """%%program worker.py
 import signal
 import sys
+from brokerlab.access import read_client
 from confluent_kafka import Consumer
 
-servers, topic, group, commit = sys.argv[1:]
+client_file, topic, group, commit = sys.argv[1:]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-settings = {"bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest"}
+settings = {**read_client(client_file), "group.id": group, "auto.offset.reset": "earliest"}
 settings |= {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
 settings |= {"auto.commit.interval.ms": 300, "enable.auto.offset.store": commit == "auto"}
 with Consumer(settings) as consumer:

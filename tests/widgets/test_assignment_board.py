@@ -450,11 +450,12 @@ def test_the_still_is_xml_and_holds_no_control(bench: Bench) -> None:
 
 MEMBER = """
 import signal, sys, threading
+from brokerlab.access import read_client
 from confluent_kafka import Consumer
-servers, topic, group, name, assignor = sys.argv[1:]
+client_file, topic, group, name, assignor = sys.argv[1:]
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "client.id": name,
+consumer = Consumer({**read_client(client_file), "group.id": group, "client.id": name,
     "partition.assignment.strategy": assignor, "session.timeout.ms": 4000, "heartbeat.interval.ms": 300,
     "auto.offset.reset": "earliest"})
 def tell(word):

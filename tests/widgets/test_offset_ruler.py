@@ -434,11 +434,12 @@ def test_the_still_stands_alone(make: Make) -> None:
 
 WORKER = """
 import sys
+from brokerlab.access import read_client
 from confluent_kafka import Consumer
 
-servers, topic, group, commit = sys.argv[1:]
+client_file, topic, group, commit = sys.argv[1:]
 consumer = Consumer({
-    "bootstrap.servers": servers, "group.id": group, "auto.offset.reset": "earliest",
+    **read_client(client_file), "group.id": group, "auto.offset.reset": "earliest",
     "session.timeout.ms": 3000, "heartbeat.interval.ms": 500, "auto.commit.interval.ms": 300,
     "enable.auto.offset.store": commit == "auto",
 })
