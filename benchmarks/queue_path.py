@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 import threading
@@ -23,6 +24,8 @@ from side import SideError, resident_memory
 WORKERS = 2
 PATIENCE = 300.0
 OVERLOAD = 1.5
+WARM_UP = 0.25
+"""The part of a pile that goes before it."""
 PROBE = 300
 SEED = 6
 BUNDLE = 0.05
@@ -39,6 +42,8 @@ class Drained:
     ----------
     ends : list of float
         Monotonic seconds, in order.
+    published : float
+        When the last picture was in its topic: from then on the pile is the workers' lag.
     work, whole_work : float
         Seconds of processor time of the workers, and of everything from the relay to the collector, brokers included.
     worker_memory : list of float
@@ -48,6 +53,7 @@ class Drained:
     """
 
     ends: list[float]
+    published: float
     work: float
     whole_work: float
     worker_memory: list[float]
@@ -62,15 +68,16 @@ class Line:
     ----------
     r_squared : float
     deviation : float
-        The largest distance from the line, in percent of the pile.
+        The largest distance from the line, in percent of the lag at its beginning.
     """
 
     r_squared: float
     deviation: float
 
 
-def line_through(ends: Sequence[float]) -> Line:
-    """Fit a line to what was left after each answer."""
+def line_through(drained: Drained) -> Line:
+    """Fit a line to the workers' lag, from the last publication on."""
+    ends = drained.ends[bisect_right(drained.ends, drained.published) :]
     times = np.array(ends) - ends[0]
     left = np.arange(len(ends), 0, -1) - 1.0
     slope, begin = np.polyfit(times, left, 1)
@@ -99,13 +106,19 @@ def workers() -> list[str]:
 
 
 def drain(lab: Lab, pictures: Pictures) -> Drained:
-    """Let a pile that waits in the database go through relay, brokers, workers and collector."""
+    """Let a pile that waits in the database go through relay, brokers, workers and collector.
+
+    A smaller pile goes before it, so that all parts are as warm as the recogniser of the bare loop is.
+    """
+    before = pictures[: math.ceil(len(pictures) * WARM_UP)]
     with queue_of(lab, "api", "relay", "collector", *workers()) as queue:
         _wait_until_shared(queue)
-        # Frozen, so that its start is not part of the work.
+        _pile_up(queue, before, key="warm-up")
+        queue.settle(PATIENCE)
+        # Frozen, so that the pile is whole before the first of it goes.
         queue.parts["relay"].pause()
         _pile_up(queue, pictures)
-        answers = _Answers(queue)
+        answers, publications = _Answers(queue), _Publications(queue)
         workers_before, whole_before = _work(_workers_of(queue)), _work(_path_of(queue))
         queue.parts["relay"].resume()
         answers.wait(len(pictures))
@@ -113,8 +126,21 @@ def drain(lab: Lab, pictures: Pictures) -> Drained:
         whole = _work(_path_of(queue)) - whole_before
         memory = [resident_memory([one])[0] for one in _workers_of(queue)]
         everything, _ = resident_memory([*_path_of(queue), *_processes(queue, ["api"])])
+        _demand_all(queue, len(before) + len(pictures))
+        ends = sorted(answers.times)
+        return Drained(ends, publications.last, work, whole, memory, everything)
+
+
+def flat_out(lab: Lab, pictures: Pictures) -> float:
+    """Return how many pictures a second go the whole way, from a sender to their answer, when they are sent without pause."""
+    with queue_of(lab, "api", "relay", "collector", *workers()) as queue:
+        _wait_until_shared(queue)
+        answers = _Answers(queue)
+        begun = time.monotonic()
+        _pile_up(queue, pictures)
+        answers.wait(len(pictures))
         _demand_all(queue, len(pictures))
-        return Drained(sorted(answers.times), work, whole, memory, everything)
+    return len(pictures) / (answers.times[-1] - begun)
 
 
 def post_seconds(lab: Lab, pictures: Pictures, per_second: float, seconds: float) -> list[float]:
@@ -173,6 +199,18 @@ def lost_to_kills(lab: Lab, pictures: Pictures, kills: int) -> int:
     return len(pictures) - found.done
 
 
+class _Publications:
+    """Hears when pictures were published."""
+
+    def __init__(self, queue: MLQueue) -> None:
+        self.last = 0.0
+        queue.parts["relay"].subscribe(self._hear)
+
+    def _hear(self, line: str) -> None:
+        if line.startswith('{"event":"published"'):
+            self.last = time.monotonic()
+
+
 class _Answers:
     """Hears of each answer as its worker does."""
 
@@ -212,8 +250,8 @@ def _in_turn(pictures: Pictures) -> Callable[[int], bytes]:
     return lambda number: pictures[number % len(pictures)]
 
 
-def _pile_up(queue: MLQueue, pictures: Pictures) -> None:
-    with Camera(lambda: queue.url, _in_turn(pictures), len(pictures), FASTEST) as camera:
+def _pile_up(queue: MLQueue, pictures: Pictures, key: str = "pile") -> None:
+    with Camera(lambda: queue.url, _in_turn(pictures), len(pictures), FASTEST, key=key) as camera:
         camera.wait(PATIENCE)
 
 

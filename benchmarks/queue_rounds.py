@@ -21,6 +21,7 @@ from queue_path import (
     WORKERS,
     Drained,
     drain,
+    flat_out,
     line_through,
     lost_to_kills,
     per_second,
@@ -86,6 +87,7 @@ class Queued:
     rates: list[float] = field(default_factory=list)
     queued_thirds: list[list[float]] = field(default_factory=list)
     synchronous_thirds: list[list[float]] = field(default_factory=list)
+    whole_speed: list[float] = field(default_factory=list)
     whole_way: list[float] = field(default_factory=list)
     pool: list[float] = field(default_factory=list)
     celery: list[float] = field(default_factory=list)
@@ -123,14 +125,14 @@ def measure_queue(rounds: int, pictures: int) -> list[Figure]:
 def _round(lab: Lab, folder: Path, ours: list[bytes], with_celery: bool, seen: Queued) -> None:
     seen.bare.append(bare(folder))
     seen.drained.append(drain(lab, ours))
-    speed = per_second(seen.drained[-1].ends)
+    seen.whole_speed.append(flat_out(lab, ours))
     posts = post_seconds(lab, ours, POSTS_PER_SECOND, STEADY_SECONDS)
     seen.posts.append(1000 * percentile(posts, 95))
     rate, waits = synchronous_seconds(ours, BURST_SECONDS)
     seen.rates.append(rate)
     seen.synchronous_thirds.append(thirds(waits))
     seen.queued_thirds.append(thirds(post_seconds(lab, ours, rate, BURST_SECONDS)))
-    ways = whole_way_seconds(lab, ours, speed / 2, STEADY_SECONDS)
+    ways = whole_way_seconds(lab, ours, seen.whole_speed[-1] / 2, STEADY_SECONDS)
     seen.whole_way.append(1000 * statistics.median(ways))
     with peers.pool(folder, WORKERS) as side:
         side.wait_until_ready()
@@ -195,7 +197,7 @@ def figures(seen: Queued) -> list[Figure]:
     """Put what was measured side by side, with the bounds."""
     bare_loop = "the recogniser in a bare loop, as many processes"
     speed = samples(per_second(one.ends) for one in seen.drained)
-    lines = [line_through(one.ends) for one in seen.drained]
+    lines = [line_through(one) for one in seen.drained]
     rows = [
         Figure(THROUGHPUT, "/s", speed, bare_loop, samples(one.per_second for one in seen.bare), LEAST_THROUGHPUT, at_least=True),
         Figure("processor time of a picture: workers", "ms", samples(1000 * one.work / len(one.ends) for one in seen.drained), bare_loop, samples(1000 * one.work for one in seen.bare)),
@@ -211,9 +213,10 @@ def figures(seen: Queued) -> list[Figure]:
     first, _, last = (samples(part) for part in zip(*seen.synchronous_thirds, strict=True))
     rows += [
         Figure("without a queue: p95 of the last third", "ms", last, "its first third", first, GROWTH, at_least=True),
-        Figure("from due to result at half load, p50", "ms", samples(seen.whole_way), "the recogniser's own time", samples(1000 * one.median for one in seen.bare), MOST_WAY),
-        Figure("the pile shrinks in a line: R²", "", samples(one.r_squared for one in lines), bound=STRAIGHT, at_least=True),
-        Figure("the same: farthest from the line, of the pile", "%", samples(one.deviation for one in lines), bound=MOST_DEVIATION),
+        Figure("pictures a second, sent without pause", "/s", samples(seen.whole_speed), bare_loop, samples(one.per_second for one in seen.bare)),
+        Figure("from due to result at half of that, p50", "ms", samples(seen.whole_way), "the recogniser's own time", samples(1000 * one.median for one in seen.bare), MOST_WAY),
+        Figure("the lag shrinks in a line: R²", "", samples(one.r_squared for one in lines), bound=STRAIGHT, at_least=True),
+        Figure("the same: farthest from the line, of the lag", "%", samples(one.deviation for one in lines), bound=MOST_DEVIATION),
         Figure("memory of a worker", "MB", samples(mb for one in seen.drained for mb in one.worker_memory), bound=WORKER_MB),
         Figure("memory of the lab with the whole queue", "MB", samples(one.whole_memory for one in seen.drained), bound=WHOLE_MB),
         Figure(THROUGHPUT, "/s", speed, "multiprocessing.Pool", samples(seen.pool)),

@@ -25,6 +25,8 @@ from brokerlab.pipeline.store import Store
 
 SECONDS = 60.0
 LOOKS = 3
+HEARD_OF = 2.0
+"""Seconds within which every broker has heard of a topic that was just made."""
 """A picture that was sent again may have gone upstream past the audit: missing is what was missing in every look."""
 _AT_ONCE = 1000
 
@@ -226,11 +228,15 @@ class _Topics:
         return self._whole[topic]
 
     def _partitions(self, reader: Any, topic: str) -> list[int]:
-        # All topics, since to ask for one by name may make it.
-        topics = reader.list_topics(timeout=self._left()).topics
-        if topic not in topics:
-            raise TopicError(f"There is no topic {topic}: give the prefix that the queue has.")
-        return sorted(topics[topic].partitions)
+        deadline = time.monotonic() + HEARD_OF
+        while True:
+            # All topics, since to ask for one by name may make it.
+            topics = reader.list_topics(timeout=self._left()).topics
+            if topic in topics:
+                return sorted(topics[topic].partitions)
+            if time.monotonic() > deadline:
+                raise TopicError(f"There is no topic {topic}: give the prefix that the queue has.")
+            time.sleep(0.05)
 
     @contextmanager
     def _reader(self, group: str) -> Iterator[Any]:

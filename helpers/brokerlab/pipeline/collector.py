@@ -20,7 +20,7 @@ from brokerlab.pipeline.program import Patience, Say, say
 from brokerlab.pipeline.store import Outcome, Store, Stray
 
 AT_ONCE = 500
-STORE_EVERY = 0.01
+STORE_EVERY = 0.004
 """Seconds between two transactions, when there is that much to store: each is a write to the disk."""
 COMMIT_EVERY = 0.5
 """Seconds between two commits: each is a write to the disks of three brokers."""

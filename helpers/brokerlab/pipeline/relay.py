@@ -23,7 +23,7 @@ from brokerlab.pipeline.store import Outgoing, Store
 WINDOW_RECORDS = 500
 WINDOW_BYTES = 16_000_000
 """So much may be on its way to the brokers without their confirmation."""
-LOOK_EVERY = 0.003
+LOOK_EVERY = 0.002
 """Seconds between two looks for new rows."""
 MARK_EVERY = 0.05
 """Seconds between two writes of what was confirmed: the API writes to the same file."""
@@ -144,11 +144,13 @@ class Flight:
             rows = self._store.unpublished(self._last, _AT_ONCE)
             if not rows:
                 return False
-            for row in rows:
-                if not self._has_room():
-                    return True
-                self._send(row)
+            # Read before any is sent: what the producer is given at one moment goes to the brokers together.
+            together = self._read(rows)
+            for row, picture in together:
+                self._send(row, picture)
                 self._last = row.seq
+            if len(together) < len(rows):
+                return True
         return True
 
     def wait(self, seconds: float) -> None:
@@ -172,10 +174,20 @@ class Flight:
     def _has_room(self) -> bool:
         return self._records < WINDOW_RECORDS and self._bytes < WINDOW_BYTES
 
-    def _send(self, row: Outgoing) -> None:
-        found = self._store.picture(row.id)
-        assert found is not None, "the database keeps a picture for each row of the outbox"
-        picture = found[1]
+    def _read(self, rows: list[Outgoing]) -> list[tuple[Outgoing, bytes]]:
+        """Return the first of these rows with their pictures, as many as there is room for."""
+        read: list[tuple[Outgoing, bytes]] = []
+        size = self._bytes
+        for row in rows:
+            if size >= WINDOW_BYTES or self._records + len(read) >= WINDOW_RECORDS:
+                break
+            found = self._store.picture(row.id)
+            assert found is not None, "the database keeps a picture for each row of the outbox"
+            read.append((row, found[1]))
+            size += len(found[1])
+        return read
+
+    def _send(self, row: Outgoing, picture: bytes) -> None:
         self._records += 1
         self._bytes += len(picture)
         headers = Attempt(round=row.round).headers()

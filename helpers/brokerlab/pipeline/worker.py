@@ -238,7 +238,11 @@ class Session:
         self._paused = False
         self._lost: KafkaError | None = None
         # Shared with the thread that looks.
-        self._changed = threading.Condition()
+        self._shared = threading.Lock()
+        # One for each that waits, so that nobody wakes for nothing: every picture would be such a moment.
+        self._begun = threading.Condition(self._shared)
+        self._roomy = threading.Condition(self._shared)
+        self._looked = threading.Condition(self._shared)
         self._queue: deque[Task] = deque()
         self._at_hand: Task | None = None
         self._held: list[tuple[Task, Answer]] = []
@@ -290,10 +294,11 @@ class Session:
     def _wait_for_room(self) -> bool:
         if len(self._commits) >= UNCONFIRMED:
             return False
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: len(self._queue) <= AHEAD // 2, 0 if self._paused else SLOW
-            )
+        with self._shared:
+            return self._roomy.wait_for(self._has_room, 0 if self._paused else SLOW)
+
+    def _has_room(self) -> bool:
+        return len(self._queue) <= AHEAD // 2
 
     def _pause(self, pause: bool) -> None:
         self._paused = pause
@@ -335,23 +340,24 @@ class Session:
             return
         if deaths is not None:
             self._mark(task.place, task.offset, str(deaths + 1))
-        with self._changed:
+        with self._shared:
             self._queue.append(task)
-            self._changed.notify_all()
+            self._begun.notify()
 
     def _look(self) -> None:
         """Look at pictures, one after the other; runs in a thread of its own."""
         while True:
-            with self._changed:
+            with self._shared:
                 self._at_hand = None
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._queue or self._closing)
+                self._looked.notify()
+                self._begun.wait_for(lambda: self._queue or self._closing)
                 if self._closing or self._worker.stop.is_set():
                     return
                 task = self._at_hand = self._queue.popleft()
-                self._changed.notify_all()
+                if self._has_room():
+                    self._roomy.notify()
             answer = self._worker.look(task)
-            with self._changed:
+            with self._shared:
                 self._held.append((task, answer))
                 last = not self._queue
             if last or self._held_for() > HOLD:
@@ -362,7 +368,7 @@ class Session:
 
     def _publish_held(self) -> None:
         """Publish the answers that were held together; either thread may do it."""
-        with self._changed:
+        with self._shared:
             held, self._held = self._held, []
             self._published = time.monotonic()
         for task, answer in held:
@@ -442,8 +448,8 @@ class Session:
         """Finish what is at hand, commit it, and drop the rest: the next owner begins after it."""
         places = places_of(partitions)
         self._drop(places)
-        with self._changed:
-            self._changed.wait_for(
+        with self._shared:
+            self._looked.wait_for(
                 lambda: self._at_hand is None or self._at_hand.place not in places, HAND_OVER
             )
         self._publish_held()
@@ -470,15 +476,14 @@ class Session:
     def _drop(self, places: list[Place]) -> None:
         for place in places:
             self._parked.pop(place, None)
-        with self._changed:
+        with self._shared:
             self._queue = deque(task for task in self._queue if task.place not in places)
-            self._changed.notify_all()
 
     def _end(self, looking: threading.Thread) -> None:
         """Finish the picture at hand, commit what is confirmed, and leave the group."""
-        with self._changed:
+        with self._shared:
             self._closing = True
-            self._changed.notify_all()
+            self._begun.notify()
         looking.join()
         self._publish_held()
         self._producer.flush(LAST_CONFIRMATIONS)
