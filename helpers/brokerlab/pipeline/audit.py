@@ -25,9 +25,9 @@ from brokerlab.pipeline.store import Store
 
 SECONDS = 60.0
 LOOKS = 3
+"""A picture that was sent again may have gone upstream past the audit: missing is what was missing in every look."""
 HEARD_OF = 2.0
 """Seconds within which every broker has heard of a topic that was just made."""
-"""A picture that was sent again may have gone upstream past the audit: missing is what was missing in every look."""
 _AT_ONCE = 1000
 
 
