@@ -139,6 +139,8 @@ def execute(lesson: Lesson, solved: bool, folder: Path, root: Path) -> NotebookN
     environ = os.environ | {
         "BROKERLAB_HOME": str(home),
         "BROKERLAB_LINGER": LINGER,
+        # Outputs must not depend on who else uses this machine.
+        "BROKERLAB_AUTH": "off",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     running, begun = 1, 0.0

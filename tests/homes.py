@@ -26,6 +26,8 @@ def fresh_home(runtime: str = "local") -> Iterator[Path]:
         patch.setenv("BROKERLAB_HOME", str(path))
         patch.setenv("BROKERLAB_LINGER", str(LINGER))
         patch.setenv("BROKERLAB_RUNTIME", runtime)
+        # Not what `auto` would make of this machine: the same everywhere, unless somebody asks for the other.
+        patch.setenv("BROKERLAB_AUTH", os.environ.get("BROKERLAB_AUTH", "off"))
         try:
             yield path
         finally:

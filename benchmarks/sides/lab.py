@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def launch_plain_supervisor() -> None:
 
 
 def main(plain: bool) -> None:
+    # The other sides ask for no password either.
+    os.environ["BROKERLAB_AUTH"] = "off"
     labs: list[brokerlab.lab.Lab] = []
 
     def start() -> dict[str, Any]:

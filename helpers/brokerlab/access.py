@@ -6,8 +6,12 @@ never what is in it: a command line and an environment can be read by others, an
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
+import secrets
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,17 @@ from typing import Any
 
 from brokerlab.errors import NoLabError
 
+CLIENT, ZOOKEEPER_CLIENT, LOGIN = "client.properties", "zookeeper.json", "login.jaas"
+"""The files in a lab's folder that let in: Kafka clients, ZooKeeper clients, and Java."""
+
+USER = "lab"
+# The mechanism does not tell the password to who listens, as somebody else may on the port of a broker that is down.
+MECHANISM = "SCRAM-SHA-256"
+ITERATIONS = 4096
 PASSWORD = "sasl.password"
+
+_SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_DIGEST_MODULE = "org.apache.zookeeper.server.auth.DigestLoginModule"
 
 
 class Secret(str):
@@ -39,13 +53,48 @@ class Access:
 
     secret: Secret | None = None
 
+    @classmethod
+    def closed(cls) -> Access:
+        """Return an access with a new secret of 256 random bits."""
+        return cls(Secret(secrets.token_hex(32)))
+
     def kafka(self, servers: str) -> dict[str, Any]:
         """Return the settings of a Kafka client."""
-        return {"bootstrap.servers": servers}
+        if self.secret is None:
+            return {"bootstrap.servers": servers}
+        return {
+            "bootstrap.servers": servers,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": MECHANISM,
+            "sasl.username": USER,
+            PASSWORD: self.secret,
+        }
 
     def zookeeper(self, hosts: str) -> dict[str, Any]:
         """Return the arguments of a `kazoo.client.KazooClient`."""
-        return {"hosts": hosts}
+        if self.secret is None:
+            return {"hosts": hosts}
+        login = {"mechanism": "DIGEST-MD5", "username": USER, "password": self.secret}
+        return {"hosts": hosts, "sasl_options": login}
+
+    def jaas(self) -> str:
+        """Return what Java reads to log in: as a Kafka or ZooKeeper client, as a broker, and as ZooKeeper itself."""
+        scram = f'{_SCRAM_MODULE} required username="{USER}" password="{self.secret}";'
+        digest = f'{_DIGEST_MODULE} required username="{USER}" password="{self.secret}";'
+        server = f'{_DIGEST_MODULE} required user_{USER}="{self.secret}";'
+        logins = {"KafkaClient": scram, "KafkaServer": scram, "Client": digest, "Server": server}
+        return "".join(f"{name} {{\n  {login}\n}};\n" for name, login in logins.items())
+
+    def scram_credential(self) -> str:
+        """Return what the brokers keep to recognise the secret by, as ZooKeeper holds it for them (RFC 5802)."""
+        salt = secrets.token_bytes(24)
+        salted = hashlib.pbkdf2_hmac("sha256", (self.secret or "").encode(), salt, ITERATIONS)
+        stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+        server = hmac.digest(salted, b"Server Key", "sha256")
+        parts = {"salt": salt, "stored_key": stored, "server_key": server}
+        texts = [f"{name}={b64encode(value).decode()}" for name, value in parts.items()]
+        config = {MECHANISM: ",".join([*texts, f"iterations={ITERATIONS}"])}
+        return json.dumps({"version": 1, "config": config})
 
 
 def read_client(file: str | os.PathLike[str]) -> dict[str, Any]:

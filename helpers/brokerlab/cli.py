@@ -157,6 +157,8 @@ def _status(arguments: Any) -> int:
         print(f"lab {status['lab']}: {status['state']} ({status['runtime']}{image})")
         if status["why"]:
             print(f"  {status['why']}")
+        says = "must log in" if status["auth"] else "need no password"
+        print(f"  clients {says}: {status['auth_why']}")
         for node in status["nodes"]:
             what = lab.what_runs(node)
             print(f"  {node['name']:<10} port {node['port']:<6} {node['state']:<9} {what}")
@@ -170,6 +172,8 @@ def _nothing(name: str) -> dict[str, Any]:
         "lab": name,
         "runtime": None,
         "why": "",
+        "auth": None,
+        "auth_why": "",
         "state": "none",
         "bootstrap_servers": "",
         "zookeeper_connect": "",

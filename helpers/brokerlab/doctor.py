@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from brokerlab import distribution, machine, topology
+from brokerlab import distribution, machine, neighbours, topology
 from brokerlab.errors import BrokerLabError, DockerError, NotFetchedError
 from brokerlab.labfolder import ports_of_running_labs, running_labs
 from brokerlab.processes import listener_on
@@ -57,6 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
         _java,
         _jars,
         _docker,
+        _password,
         _memory,
         _home,
         _ports,
@@ -106,6 +107,11 @@ def _jars(settings: Settings) -> Iterator[Finding]:
     if not have.archive:
         advice = "run `brokerlab prefetch` to make the class-data archive"
     yield Finding("jars", f"Kafka {have.version}, {len(have.jars)} jars, all verified", advice)
+
+
+def _password(settings: Settings) -> Iterator[Finding]:
+    closed, why = neighbours.decide(settings.auth)
+    yield Finding("password", f"a lab asks its clients for {'one' if closed else 'none'}: {why}")
 
 
 def _docker(settings: Settings) -> Iterator[Finding]:

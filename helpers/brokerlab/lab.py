@@ -71,7 +71,14 @@ def start(
     folder = LabFolder(asked.home, name)
     begun = time.monotonic()
     status = control.up(
-        folder, asked, shown, brokers=wanted, keep=keep, overrides=overrides, runtime=how
+        folder,
+        asked,
+        shown,
+        brokers=wanted,
+        keep=keep,
+        overrides=overrides,
+        runtime=how,
+        auth=asked.auth,
     )
     lab = Lab(folder, status)
     if status["attached"]:

@@ -6,6 +6,7 @@
         state.json        what runs, written whole or not at all
         client.properties what a Kafka client needs to know
         zookeeper.json    what a ZooKeeper client needs to know
+        login.jaas        how Java logs in, if the lab asks for a password
         control.sock      where the supervisor listens
         supervisor.lock   held by the supervisor as long as it lives
         spawn.lock        held by whoever is starting a supervisor
@@ -33,6 +34,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from brokerlab import access
 from brokerlab.errors import LabBusyError, SettingError
 from brokerlab.machine import make_private_folder
 from brokerlab.processes import Identity
@@ -56,8 +58,9 @@ class LabFolder:
         self.leases = self.path / "leases"
         self.state_file = self.path / "state.json"
         self.log = self.path / "supervisor.log"
-        self.client_file = self.path / "client.properties"
-        self.zookeeper_client_file = self.path / "zookeeper.json"
+        self.client_file = self.path / access.CLIENT
+        self.zookeeper_client_file = self.path / access.ZOOKEEPER_CLIENT
+        self.login_file = self.path / access.LOGIN
         self.containers_mark = self.path / "containers.mark"
 
     def create(self) -> None:

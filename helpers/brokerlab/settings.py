@@ -17,6 +17,7 @@ import platformdirs
 from brokerlab.errors import SettingError
 
 RUNTIMES = ("auto", "local", "containers")
+AUTH = ("auto", "on", "off")
 IMAGE = "apache/kafka:3.9.2"
 
 VARIABLES = {
@@ -24,6 +25,7 @@ VARIABLES = {
     "BROKERLAB_CACHE": "folder of what is fetched or made once: the jars and the class-data archive",
     "BROKERLAB_RUNTIME": "how nodes run: local (Java processes on this machine), containers (Docker's), or auto: containers if Docker runs and has the image, else local",
     "BROKERLAB_IMAGE": f"the image that containers are started from (default {IMAGE})",
+    "BROKERLAB_AUTH": "whether a lab asks its clients for a password: on, off, or auto: on where other people can use this machine",
     "BROKERLAB_LINGER": "seconds that a lab outlives its last notebook (default 60)",
     "BROKERLAB_MIRROR": "address of a Maven repository to fetch the jars from instead of Maven Central",
 }
@@ -41,6 +43,8 @@ class Settings:
         One of `RUNTIMES`.
     image : str
         Name of a container image with the layout of apache/kafka.
+    auth : str
+        One of `AUTH`.
     linger : float
         Seconds.
     mirror : str or None
@@ -51,6 +55,7 @@ class Settings:
     cache: Path
     runtime: str
     image: str
+    auth: str
     linger: float
     mirror: str | None
 
@@ -81,6 +86,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         cache=folder("BROKERLAB_CACHE", platformdirs.user_cache_path("brokerlab")),
         runtime=check_runtime(env.get("BROKERLAB_RUNTIME") or "auto", "BROKERLAB_RUNTIME"),
         image=_image(env.get("BROKERLAB_IMAGE") or IMAGE),
+        auth=_one_of(AUTH, env.get("BROKERLAB_AUTH") or "auto", "BROKERLAB_AUTH"),
         linger=_seconds(env.get("BROKERLAB_LINGER") or "60"),
         mirror=_address(env.get("BROKERLAB_MIRROR") or ""),
     )
@@ -94,9 +100,13 @@ def check_runtime(name: object, what: str) -> str:
     SettingError
         There is no such runtime.
     """
-    if name not in RUNTIMES:
+    return _one_of(RUNTIMES, name, what)
+
+
+def _one_of(known: tuple[str, ...], name: object, what: str) -> str:
+    if name not in known:
         raise SettingError(
-            f"{what} is {name!r}, which BrokerLab does not know: set it to one of {', '.join(RUNTIMES)}."
+            f"{what} is {name!r}, which BrokerLab does not know: set it to one of {', '.join(known)}."
         )
     return str(name)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import access, machine, probes, settings, topology
+from brokerlab import access, machine, neighbours, probes, settings, topology
 from brokerlab.access import Access
 from brokerlab.errors import (
     BrokerLabError,
@@ -111,6 +112,7 @@ class Supervisor:
         self._overrides: dict[str, dict[str, str]] = {"zookeeper": {}, "broker": {}}
         self._runtime: Runtime | None = None
         self._why = ""
+        self._auth_why = ""
         self._cluster_id: str | None = None
         self._control = folder.socket_address()
         self._access = Access()
@@ -264,6 +266,8 @@ class Supervisor:
             "lab": self.folder.name,
             "runtime": self._runtime.name if self._runtime else self.settings.runtime,
             "why": self._why,
+            "auth": self._access.secret is not None,
+            "auth_why": self._auth_why,
             **(self._runtime.describe() if self._runtime else {}),
             "state": self.state,
             "cluster_id": self._cluster_id,
@@ -286,6 +290,8 @@ class Supervisor:
 
     def _write_client_files(self) -> None:
         """Write what clients of this lab are given, anew whenever there is another broker."""
+        if self._access.secret:
+            access.write(self.folder.login_file, self._access.jaas())
         kafka = self._access.kafka(self._bootstrap_servers)
         access.write(self.folder.client_file, access.properties(kafka))
         zookeeper = self._access.zookeeper(self._zookeeper_connect)
@@ -309,15 +315,17 @@ class Supervisor:
         keep: bool = False,
         overrides: dict[str, dict[str, str]] | None = None,
         runtime: str | None = None,
+        auth: str = "auto",
     ) -> dict[str, Any]:
         """Start the lab, or say what already runs."""
         self.kept = self.kept or keep
         overrides = overrides or {}
         if self.state != "new":
-            self._check_same(brokers, overrides, runtime)
+            self._check_same(brokers, overrides, runtime, auth)
             return await self._status() | {"attached": True}
         try:
-            await self._start_lab(steps, brokers or 3, overrides, runtime or self.settings.runtime)
+            how = runtime or self.settings.runtime
+            await self._start_lab(steps, brokers or 3, overrides, how, auth)
         except BaseException:
             # Half a lab is of no use to anybody: take it all down, and let the next start begin afresh.
             self._finished.set()
@@ -325,9 +333,18 @@ class Supervisor:
         return await self._status() | {"attached": False}
 
     def _check_same(
-        self, brokers: int | None, overrides: dict[str, dict[str, str]], runtime: str | None
+        self,
+        brokers: int | None,
+        overrides: dict[str, dict[str, str]],
+        runtime: str | None,
+        auth: str,
     ) -> None:
         assert self._runtime is not None
+        has = "on" if self._access.secret else "off"
+        if auth not in ("auto", has):
+            raise SettingError(
+                f"The lab {self.folder.name!r} already runs with BROKERLAB_AUTH={has} and {auth} was asked for: stop it (`brokerlab stop`), then start again."
+            )
         if runtime not in (None, "auto", self._runtime.name):
             raise SettingError(
                 f"The lab {self.folder.name!r} already runs with runtime {self._runtime.name!r} and {runtime!r} was asked for: stop it (`brokerlab stop`), then start again."
@@ -345,7 +362,12 @@ class Supervisor:
                 )
 
     async def _start_lab(
-        self, steps: Steps, brokers: int, overrides: dict[str, dict[str, str]], runtime: str
+        self,
+        steps: Steps,
+        brokers: int,
+        overrides: dict[str, dict[str, str]],
+        runtime: str,
+        auth: str,
     ) -> None:
         self.state = "starting"
         self._started_with = brokers
@@ -357,6 +379,11 @@ class Supervisor:
         )
         if self._why:
             with steps.step(self._why):
+                pass
+        closed, self._auth_why = neighbours.decide(auth)
+        self._access = Access.closed() if closed else Access()
+        if closed:
+            with steps.step(f"Clients must log in: {self._auth_why}"):
                 pass
         ports = self._choose_ports(brokers)
         try:
@@ -383,7 +410,12 @@ class Supervisor:
         self._ports = ports
         self.nodes = {}
         specs = [
-            topology.zookeeper(ports.zookeeper, self._overrides["zookeeper"], self._runtime.apart)
+            topology.zookeeper(
+                ports.zookeeper,
+                self._overrides["zookeeper"],
+                self._runtime.apart,
+                closed=self._access.secret is not None,
+            )
         ]
         specs += [self._broker_spec(number) for number in range(1, brokers + 1)]
         for spec in specs:
@@ -392,7 +424,12 @@ class Supervisor:
         zookeeper, *others = self.nodes.values()
         with steps.step(f"ZooKeeper serves on {topology.HOST}:{ports.zookeeper}"):
             await self._launch(zookeeper)
+            if self._access.secret:
+                # A tenth of a second, which passes here while ZooKeeper starts.
+                await asyncio.to_thread(importlib.import_module, "kazoo.client")
             await self._until_usable(zookeeper)
+            if self._access.secret:
+                await asyncio.to_thread(self._tell_brokers_whom_to_let_in)
         plural = "broker" if brokers == 1 else "brokers"
         where = ", ".join(str(node.spec.port) for node in others)
         with steps.step(f"{brokers} {plural} registered, on {where}"):
@@ -405,6 +442,27 @@ class Supervisor:
         with steps.step("a controller is elected and the group coordinator answers"):
             await self._until_coordinated(brokers)
 
+    def _tell_brokers_whom_to_let_in(self) -> None:
+        """Write the user of this lab where its brokers look for users, before there are any brokers."""
+        from kazoo.client import KazooClient
+        from kazoo.exceptions import KazooException
+        from kazoo.handlers.threading import KazooTimeoutError
+        from kazoo.security import make_acl
+
+        client = KazooClient(**self._access.zookeeper(self._zookeeper_connect))
+        only_us = [make_acl("sasl", access.USER, all=True)]
+        try:
+            client.start(timeout=START_SECONDS)
+            value = self._access.scram_credential().encode()
+            client.create(f"/config/users/{access.USER}", value, acl=only_us, makepath=True)
+        except (KazooException, KazooTimeoutError) as error:
+            raise NodeFailedError(
+                f"ZooKeeper did not take the lab's user ({error!r}): look at `brokerlab logs zookeeper`, then start again."
+            ) from None
+        finally:
+            client.stop()
+            client.close()
+
     def _broker_spec(self, number: int) -> NodeSpec:
         assert self._ports is not None and self._runtime is not None
         return topology.broker(
@@ -414,6 +472,7 @@ class Supervisor:
             self._started_with,
             self._overrides["broker"],
             self._runtime.apart,
+            closed=self._access.secret is not None,
         )
 
     async def _launch(self, node: Node) -> None:
@@ -422,7 +481,9 @@ class Supervisor:
         topology.check_port_free(node.spec.name, node.spec.port)
 
         def start() -> None:
-            node.running = runtime.start(node.spec, self.folder.node(node.spec.name))
+            folder = self.folder.node(node.spec.name)
+            login = self.folder.login_file if self._access.secret else None
+            node.running = runtime.start(node.spec, folder, login)
 
         await _to_its_end(start)
         node.state = "starting"

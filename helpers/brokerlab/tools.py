@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shlex
 import socket
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brokerlab import distribution, settings
+from brokerlab.access import CLIENT, LOGIN
 from brokerlab.background import Background
 from brokerlab.errors import (
     BrokerLabError,
@@ -38,29 +40,39 @@ MAIN_CLASSES = {
 
 @dataclass(frozen=True)
 class Tool:
-    """A console tool: its main class (or none: the first argument is one), heap, log, first arguments."""
+    """A console tool: its main class (or none: the first argument is one), heap, log, first arguments.
+
+    `settings` is the option that names a file with a client's settings.
+    """
 
     main_class: str
     heap: str = "128m"
     log: str = "tool"
     first: tuple[str, ...] = ()
     version: str = distribution.KAFKA_VERSION
+    settings: str = "--command-config"
 
 
 TOOLS = {
     "kafka-topics.sh": Tool("org.apache.kafka.tools.TopicCommand"),
     "kafka-topics-2.8.2.sh": Tool("kafka.admin.TopicCommand", version="2.8.2"),
-    "kafka-console-producer.sh": Tool("kafka.tools.ConsoleProducer"),
-    "kafka-console-consumer.sh": Tool("org.apache.kafka.tools.consumer.ConsoleConsumer"),
+    "kafka-console-producer.sh": Tool("kafka.tools.ConsoleProducer", settings="--producer.config"),
+    "kafka-console-consumer.sh": Tool(
+        "org.apache.kafka.tools.consumer.ConsoleConsumer", settings="--consumer.config"
+    ),
     "kafka-consumer-groups.sh": Tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
     "kafka-configs.sh": Tool("kafka.admin.ConfigCommand"),
     "kafka-get-offsets.sh": Tool("org.apache.kafka.tools.GetOffsetShell"),
-    "kafka-leader-election.sh": Tool("org.apache.kafka.tools.LeaderElectionCommand"),
+    "kafka-leader-election.sh": Tool(
+        "org.apache.kafka.tools.LeaderElectionCommand", settings="--admin.config"
+    ),
     "kafka-reassign-partitions.sh": Tool(
         "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
     ),
     "kafka-dump-log.sh": Tool("kafka.tools.DumpLogSegments"),
-    "kafka-producer-perf-test.sh": Tool("org.apache.kafka.tools.ProducerPerformance", heap="256m"),
+    "kafka-producer-perf-test.sh": Tool(
+        "org.apache.kafka.tools.ProducerPerformance", heap="256m", settings="--producer.config"
+    ),
     "kafka-run-class.sh": Tool(""),
     "zookeeper-shell.sh": Tool(
         "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka", first=("-server",)
@@ -70,6 +82,9 @@ TOOLS = {
 }
 
 _ADDRESS_OPTIONS = ("--bootstrap-server", "--broker-list", "--zookeeper", "--bootstrap-controller")
+_ADDRESSES_WITHIN_A_WORD = (*_ADDRESS_OPTIONS, "bootstrap.servers")
+_KEEPER_TOOLS = ("zookeeper-shell.sh", "kafka-server-start.sh")
+_HERE = ("127.0.0.1", "localhost")
 
 
 def command_line(name: str, arguments: Sequence[str]) -> list[str]:
@@ -92,12 +107,15 @@ def command_line(name: str, arguments: Sequence[str]) -> list[str]:
         from brokerlab.progress import TerminalProgress
 
         jars = distribution.prefetch_2018(asked, TerminalProgress())
+    lab = _lab_that_asks(asked.home, addresses_of(name, arguments))
     properties = {
         "log4j.configuration": LOG4J[tool.log],
-        "zookeeper.sasl.client": "false",
+        **login_properties(lab / LOGIN if lab else None),
         **_temporary_folder(asked.home),
     }
     words = [*tool.first, *arguments] if arguments else []
+    if lab and _is_client(name, arguments) and tool.settings not in arguments:
+        words += [tool.settings, str(lab / CLIENT)]
     if tool.main_class:
         words.insert(0, tool.main_class)
     elif not words:
@@ -108,6 +126,61 @@ def command_line(name: str, arguments: Sequence[str]) -> list[str]:
         initial_heap="32m",
         properties=properties,
     )
+
+
+def login_properties(login: Path | None) -> dict[str, str]:
+    """Return Java's properties for who logs in with a file, or for who does not."""
+    if login is None:
+        return {"zookeeper.sasl.client": "false"}
+    return {
+        "java.security.auth.login.config": str(login),
+        # Else the address is looked up backwards, for a name that is of no use here.
+        "zookeeper.sasl.client.canonicalize.hostname": "false",
+    }
+
+
+def addresses_of(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the addresses that a command is given, as ``host:port``."""
+    texts = [value for option, value in itertools.pairwise(arguments) if option in _ADDRESS_OPTIONS]
+    pairs = (word.partition("=") for word in arguments if "=" in word)
+    texts += [value for option, _, value in pairs if option in _ADDRESSES_WITHIN_A_WORD]
+    if name == "zookeeper-shell.sh" and arguments:
+        texts.append(arguments[0])
+    if name == "kafka-server-start.sh" and arguments:
+        texts += _zookeeper_in(Path(arguments[0]))
+    return [address.partition("/")[0] for text in texts for address in text.split(",")]
+
+
+def _zookeeper_in(file: Path) -> list[str]:
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [
+        value.strip()
+        for name, _, value in (line.partition("=") for line in lines)
+        if name.strip() == "zookeeper.connect"
+    ]
+
+
+def _lab_that_asks(home: Path, addresses: Sequence[str]) -> Path | None:
+    """Return the folder of the running lab that all addresses are of, if it asks its clients for a password.
+
+    What opens a lab is given to nobody else: not if one address of several is not of this lab.
+    """
+    # Not by way of labfolder: a tool that is typed is to start at once.
+    for file in sorted((home / "labs").glob("*/state.json")) if addresses else ():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            state = json.loads(file.read_text("utf-8"))
+            its = {f"{host}:{node['port']}" for node in state["nodes"] for host in _HERE}
+            if state["auth"] and set(addresses) <= its:
+                return file.parent
+    return None
+
+
+def _is_client(name: str, arguments: Sequence[str]) -> bool:
+    """Whether a command talks to brokers, as a client of theirs."""
+    return name not in _KEEPER_TOOLS and "--zookeeper" not in arguments
 
 
 def _temporary_folder(home: Path) -> dict[str, str]:
@@ -175,14 +248,9 @@ def check_somebody_listens(name: str, arguments: Sequence[str]) -> None:
     NoLabError
         None does.
     """
-    addresses = [
-        address
-        for option, value in itertools.pairwise(arguments)
-        if option in _ADDRESS_OPTIONS
-        for address in value.split(",")
-    ]
-    if name == "zookeeper-shell.sh" and arguments:
-        addresses.append(arguments[0].partition("/")[0])
+    if name == "kafka-server-start.sh":
+        return
+    addresses = addresses_of(name, arguments)
     if addresses and all(_refused(address) for address in addresses):
         raise NoLabError(
             f"Nothing listens on {', '.join(addresses)}: `brokerlab status` shows where the lab is, `brokerlab start` starts one."

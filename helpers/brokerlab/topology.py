@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from brokerlab.access import MECHANISM
 from brokerlab.errors import PortTakenError, SettingError
 from brokerlab.processes import listener_on
 
@@ -281,13 +282,16 @@ def check_broker_count(brokers: object) -> int:
     return brokers
 
 
-def zookeeper(port: int, overrides: Mapping[str, str], apart: bool = False) -> NodeSpec:
-    """Describe the ZooKeeper node; for `apart` see `broker`."""
+def zookeeper(
+    port: int, overrides: Mapping[str, str], apart: bool = False, closed: bool = False
+) -> NodeSpec:
+    """Describe the ZooKeeper node; for `apart` and `closed` see `broker`."""
     lines = {
         "clientPort": str(port),
         "clientPortAddress": EVERYWHERE if apart else HOST,
         "dataDir": DATA,
         **{setting.key: setting.lab for setting in ZOOKEEPER_SETTINGS},
+        **(_CLOSED["zookeeper"] if closed else {}),
     }
     return NodeSpec(
         "zookeeper", "zookeeper", None, port, render(_override(lines, overrides, "zookeeper"))
@@ -301,6 +305,7 @@ def broker(
     brokers: int,
     overrides: Mapping[str, str],
     apart: bool = False,
+    closed: bool = False,
 ) -> NodeSpec:
     """Describe broker `number` of a cluster that started with `brokers` brokers.
 
@@ -309,36 +314,59 @@ def broker(
     apart : bool
         Whether each node has addresses of its own, as a container has: then it listens on all of them, and
         the nodes find each other by name. Clients find them on this machine all the same.
+    closed : bool
+        Whether it lets in only who logs in; the secret is no part of the file.
     """
     name = f"broker-{number}"
     lines = {
         "broker.id": str(number),
-        **(_listeners_apart(name, port) if apart else _listeners(port)),
+        **(_listeners_apart(name, port, closed) if apart else _listeners(port, closed)),
         "zookeeper.connect": f"{'zookeeper' if apart else HOST}:{zookeeper_port}",
         "log.dirs": DATA,
         **{setting.key: setting.lab for setting in broker_settings(brokers)},
+        **(_CLOSED["broker"] if closed else {}),
     }
     return NodeSpec(name, "broker", number, port, render(_override(lines, overrides, "broker")))
 
 
-def _listeners(port: int) -> dict[str, str]:
+def _listeners(port: int, closed: bool) -> dict[str, str]:
+    protocol = PROTOCOLS[closed]
     return {
-        "listeners": f"PLAINTEXT://{HOST}:{port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": f"{protocol}://{HOST}:{port}",
+        "advertised.listeners": f"{protocol}://{HOST}:{port}",
+        **({"security.inter.broker.protocol": protocol} if closed else {}),
     }
 
 
-def _listeners_apart(name: str, port: int) -> dict[str, str]:
+def _listeners_apart(name: str, port: int, closed: bool) -> dict[str, str]:
+    protocol = PROTOCOLS[closed]
     return {
-        "listeners": f"PLAINTEXT://{EVERYWHERE}:{port},INTERNAL://{EVERYWHERE}:{INTERNAL_PORT}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port},INTERNAL://{name}:{INTERNAL_PORT}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT",
+        "listeners": f"{protocol}://{EVERYWHERE}:{port},INTERNAL://{EVERYWHERE}:{INTERNAL_PORT}",
+        "advertised.listeners": f"{protocol}://{HOST}:{port},INTERNAL://{name}:{INTERNAL_PORT}",
+        "listener.security.protocol.map": f"{protocol}:{protocol},INTERNAL:{protocol}",
         "inter.broker.listener.name": "INTERNAL",
     }
 
 
+PROTOCOLS = {False: "PLAINTEXT", True: "SASL_PLAINTEXT"}
+
+_CLOSED = {
+    "zookeeper": {
+        "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        # Nobody reads or writes anything before he has logged in; the four-letter commands stay open to all.
+        "enforce.auth.enabled": "true",
+        "enforce.auth.schemes": "sasl",
+    },
+    "broker": {
+        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "zookeeper.set.acl": "true",
+    },
+}
+
+
 _OURS = {
-    "zookeeper": {"clientPort", "clientPortAddress", "dataDir"},
+    "zookeeper": {"clientPort", "clientPortAddress", "dataDir", *_CLOSED["zookeeper"]},
     "broker": {
         "broker.id",
         "listeners",
@@ -346,6 +374,10 @@ _OURS = {
         "zookeeper.connect",
         "log.dirs",
         "port",
+        "listener.security.protocol.map",
+        "inter.broker.listener.name",
+        "security.inter.broker.protocol",
+        *_CLOSED["broker"],
     },
 }
 
@@ -378,7 +410,7 @@ def check_overrides(overrides: object, role: str) -> dict[str, str]:
             )
         if key in _OURS[role]:
             raise SettingError(
-                f"{key} is set by the lab itself, because ports and folders must fit together: leave it out of {role}_properties."
+                f"{key} is set by the lab itself, because ports, folders and logins must fit together: leave it out of {role}_properties."
             )
         checked[key] = text
     return checked

@@ -87,6 +87,7 @@ def settings(tmp_path: Path, repository: MavenServer, archives: list[Path]) -> S
         cache=tmp_path / "cache",
         runtime="local",
         image="none",
+        auth="off",
         linger=1.0,
         mirror=repository.address,
     )

@@ -14,6 +14,7 @@ def test_nothing_set_and_empty_are_the_same() -> None:
     assert settings.read({}) == settings.read(empty)
     assert settings.read({}).linger == 60
     assert settings.read({}).runtime == "auto"
+    assert settings.read({}).auth == "auto"
     assert settings.read({}).mirror is None
 
 
@@ -35,6 +36,7 @@ def test_folders_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("BROKERLAB_LINGER", " ", "number of seconds from 0 to 86400"),
         ("BROKERLAB_RUNTIME", "podman", "set it to one of"),
         ("BROKERLAB_RUNTIME", "LOCAL", "set it to one of"),
+        ("BROKERLAB_AUTH", "yes", "set it to one of auto, on, off"),
         ("BROKERLAB_MIRROR", "ftp://somewhere", "http:// or https://"),
         ("BROKERLAB_HOME", "two\nlines", "path of one folder"),
         ("BROKERLAB_CACHE", "two\nlines", "path of one folder"),

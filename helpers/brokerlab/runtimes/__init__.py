@@ -58,8 +58,10 @@ class Runtime(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what the lab's state tells of it, beside its name."""
 
-    def start(self, node: NodeSpec, folder: Path) -> RunningNode:
+    def start(self, node: NodeSpec, folder: Path, login: Path | None) -> RunningNode:
         """Start `node`, with the data it has if it ran before; its log is `folder`/node.log.
+
+        In `login` is how Java logs in, where the lab asks for a password.
 
         The call returns when the node exists, not when it is usable.
         """

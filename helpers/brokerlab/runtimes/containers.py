@@ -27,12 +27,13 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from brokerlab import topology
+from brokerlab.access import LOGIN
 from brokerlab.distribution import FLAGS
 from brokerlab.errors import DockerError, PortTakenError
 from brokerlab.labfolder import LabFolder
 from brokerlab.runtimes import HEAPS, RunningNode, daemon
 from brokerlab.runtimes.daemon import Image
-from brokerlab.tools import LOG4J_FILES
+from brokerlab.tools import LOG4J_FILES, login_properties
 from brokerlab.topology import NodeSpec
 
 LABEL = "brokerlab.mark"
@@ -143,8 +144,11 @@ def _is_here(pid: int, container: str) -> bool:
 
 
 @contextlib.contextmanager
-def _config(node: NodeSpec) -> Iterator[Path]:
-    """Lay out the folder that is copied into a container, readable for whoever the image runs as."""
+def _config(node: NodeSpec, login: Path | None) -> Iterator[Path]:
+    """Lay out the folder that is copied into a container, readable for whoever the image runs as.
+
+    On this machine it lies in a folder that nobody else can enter.
+    """
     with tempfile.TemporaryDirectory(prefix="brokerlab-") as scratch:
         folder = Path(scratch) / CONFIG.name
         folder.mkdir()
@@ -152,6 +156,7 @@ def _config(node: NodeSpec) -> Iterator[Path]:
         texts = {
             node.properties_file: node.properties,
             "log4j.properties": LOG4J_FILES["node"].read_text("ascii"),
+            **({LOGIN: login.read_text("ascii")} if login else {}),
         }
         for name, text in texts.items():
             (folder / name).write_text(text, "ascii")
@@ -177,13 +182,13 @@ class ContainerRuntime:
     def describe(self) -> dict[str, Any]:
         return {"image": self._image.to_dict()}
 
-    def start(self, node: NodeSpec, folder: Path) -> RunningNode:
+    def start(self, node: NodeSpec, folder: Path, login: Path | None) -> RunningNode:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
         with daemon.told(REPAIR if self._containers else daemon.LOCALLY):
             daemon.check(REPAIR if self._containers else daemon.LOCALLY)
             try:
-                container = self._start_again(node) or self._create(node)
+                container = self._start_again(node) or self._create(node, login)
             except APIError as error:
                 if "already allocated" in str(error) or "already in use" in str(error):
                     raise PortTakenError(
@@ -204,9 +209,10 @@ class ContainerRuntime:
                 return None
         return container
 
-    def _create(self, node: NodeSpec) -> Any:
+    def _create(self, node: NodeSpec, login: Path | None) -> Any:
         network = self._network_of_lab()
         heap, initial = HEAPS[node.role]
+        logging_in = login_properties(CONFIG / LOGIN if login else None)
         wanted = (
             DockerContainer(self._image.id, docker_client_kw={"timeout": daemon.WORK_SECONDS})
             .with_name(f"{network.name}-{node.name}")
@@ -215,7 +221,7 @@ class ContainerRuntime:
                 KAFKA_HEAP_OPTS=f"-Xms{initial} -Xmx{heap}",
                 KAFKA_JVM_PERFORMANCE_OPTS=" ".join((*FLAGS, ARCHIVE_FLAG)),
                 KAFKA_LOG4J_OPTS=f"-Dlog4j.configuration=file:{CONFIG}/log4j.properties",
-                KAFKA_OPTS="-Dzookeeper.sasl.client=false",
+                KAFKA_OPTS=" ".join(f"-D{name}={value}" for name, value in logging_in.items()),
                 # Not empty, or the script opens a port for monitoring.
                 KAFKA_JMX_OPTS=" ",
                 # Without this the script runs a Java first, to ask for its version.
@@ -236,7 +242,7 @@ class ContainerRuntime:
         )
         # with_bind_ports would publish on every address of the machine.
         wanted.ports[f"{node.port}/tcp"] = (topology.HOST, node.port)  # type: ignore[assignment]
-        with _config(node) as config:
+        with _config(node, login) as config:
             # A folder at once: each copy costs a tenth of a second.
             wanted.with_copy_into_container(config, str(CONFIG.parent))
             try:

@@ -14,7 +14,7 @@ import psutil
 from brokerlab.distribution import Distribution, java_environment
 from brokerlab.processes import Identity, spawn_tied
 from brokerlab.runtimes import HEAPS, RunningNode
-from brokerlab.tools import LOG4J, MAIN_CLASSES
+from brokerlab.tools import LOG4J, MAIN_CLASSES, login_properties
 from brokerlab.topology import DATA, NodeSpec
 
 FREEZE_LIMIT = 1.0
@@ -77,7 +77,7 @@ class LocalRuntime:
     def describe(self) -> dict[str, Any]:
         return {}
 
-    def start(self, node: NodeSpec, folder: Path) -> RunningNode:
+    def start(self, node: NodeSpec, folder: Path, login: Path | None) -> RunningNode:
         for name in (DATA, "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
@@ -90,7 +90,7 @@ class LocalRuntime:
             properties={
                 "log4j.configuration": LOG4J["node"],
                 "java.io.tmpdir": str(folder / "tmp"),
-                "zookeeper.sasl.client": "false",
+                **login_properties(login),
             },
         )
         with (folder / "node.log").open("ab") as log:
