@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import chromium
 import pytest
+from accounts import python_for_all
 from brokerlab import settings
 from brokerlab.topology import ARTICLE_ZOOKEEPER_PORT
 from homes import fresh_home
@@ -19,6 +21,20 @@ from homes import fresh_home
 def cache() -> Path:
     """The folder of the jars: the machine's own, or BROKERLAB_CACHE."""
     return settings.read().cache
+
+
+@pytest.fixture
+def their_python() -> list[str]:
+    """A Python of this version that another account may run; skips where there is none."""
+    return python_for_all()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that every account may enter, and only this one may write."""
+    with tempfile.TemporaryDirectory(prefix="bl-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import brokerlab
 import pytest
+from accounts import NOBODY, as_nobody
 from brokerlab import settings as environment
 from brokerlab.distribution import jars as lock
 from brokerlab.distribution import prefetch_all
@@ -29,7 +27,6 @@ PREFETCHER = Path(__file__).with_name("prefetcher.py")
 LIMIT = 60.0
 PROCESSES = 8
 FIRST_STEP = "Fetching 1 MB of jars"
-NOBODY = 65534
 
 
 class Prefetching:
@@ -149,48 +146,6 @@ def test_one_that_is_killed_in_the_middle_does_not_stop_the_others(
 
 
 # -- accounts -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def their_python() -> list[str]:
-    """A Python of this version that another account may run; skips where there is none."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another account")
-    for candidate in (sys.executable, f"/usr/bin/python{sys.version_info.major}"):
-        look = "import sys, brokerlab.cli; print(*sys.version_info[:2])"
-        try:
-            run = as_nobody([candidate, "-c", look])
-        except OSError:
-            continue
-        if run.stdout.split() == [str(number) for number in sys.version_info[:2]]:
-            return [candidate]
-    pytest.skip("no Python of this version that another account may run")
-
-
-def as_nobody(command: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as `nobody`, with this environment's packages."""
-    installed = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    packages = [str(Path(brokerlab.__file__).parent.parent), *dict.fromkeys(installed)]
-    return subprocess.run(
-        list(map(str, command)),
-        env={**os.environ, "HOME": "/nonexistent", "PYTHONPATH": ":".join(packages), **variables},
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        cwd="/",
-        input="\n",
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that every account may enter, and only this one may write."""
-    with tempfile.TemporaryDirectory(prefix="bl-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.fixture

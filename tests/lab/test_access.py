@@ -6,11 +6,13 @@ import json
 import re
 import stat
 from pathlib import Path
+from pprint import pformat
 
 import pytest
 from brokerlab import access
 from brokerlab.access import Secret, read_client, read_zookeeper
 from brokerlab.errors import NoLabError
+from IPython.lib.pretty import pretty
 
 
 def test_a_secret_is_usable_and_not_shown():
@@ -31,7 +33,7 @@ def test_copies_of_a_client_do_not_show_its_password_either(client_file: Path):
     client = read_client(client_file)
     assert client == {"bootstrap.servers": "127.0.0.1:9092", "sasl.password": "hunter=2"}
     for copy in (client, dict(client), {**client, "group.id": "x"}, client | {"acks": "all"}):
-        assert "hunter" not in repr(copy) + str(copy) + f"{copy}"
+        assert "hunter" not in repr(copy) + str(copy) + pformat(copy) + pretty(copy)
 
 
 def test_the_password_of_a_zookeeper_client_is_not_shown(tmp_path: Path):

@@ -8,13 +8,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import brokerlab
 import psutil
 import pytest
-from brokerlab import Lab, access, cli, observe, programs, tools
+from accounts import NOBODY, as_account
+from brokerlab import Lab, access, cli, observe, programs, settings, tools
+from brokerlab.distribution import prefetch_all
 from brokerlab.errors import SettingError
 from brokerlab.flow import FlowObserver
 from brokerlab.groups import GroupObserver
@@ -22,6 +25,7 @@ from brokerlab.mlqueue import MLQueue
 from brokerlab.pipeline.scenes import scene
 from brokerlab.progress import Progress
 from brokerlab.records import texts
+from brokerlab.settings import Settings
 from brokerlab.traffic import Traffic
 from brokerlab.widgets import ZnodeTree
 from confluent_kafka import Consumer, KafkaException
@@ -29,7 +33,8 @@ from homes import fresh_home
 from witnesses import create_topic, listening, produce, read_all, zookeeper_ids
 
 STRANGER = Path(__file__).with_name("stranger.py")
-NOBODY = 65_534
+LEARNERS = (20_001, 20_002, 20_003)
+NETWORK = ("list topics", "read", "write", "read znodes", "write a znode")
 SCRIPTS = Path(sys.executable).parent
 ALLOWED = {access.CLIENT, access.ZOOKEEPER_CLIENT, access.LOGIN}
 
@@ -67,13 +72,13 @@ def secret(closed: Lab) -> str:
 # -- nobody else ---------------------------------------------------------------------------------
 
 
-def stranger(lab: Lab, topic: str) -> dict[str, str]:
-    """Let somebody with another uid try what he can; return what became of each attempt."""
+def stranger(uid: int, servers: str, zookeeper: str, topic: str, folder: Path) -> dict[str, str]:
+    """Let somebody with another uid try what he can on a lab; return what became of each attempt."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another account")
-    words = [lab.bootstrap_servers, lab.zookeeper_connect, topic, str(lab.folder.path)]
+    words = [str(uid), servers, zookeeper, topic, str(folder)]
     ran = subprocess.run(
-        [sys.executable, STRANGER, str(NOBODY), *words], capture_output=True, text=True, timeout=120
+        [sys.executable, STRANGER, *words], capture_output=True, text=True, timeout=120
     )
     assert ran.returncode == 0, ran.stderr
     told: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
@@ -83,15 +88,63 @@ def stranger(lab: Lab, topic: str) -> dict[str, str]:
 def test_another_account_is_let_in_only_where_no_password_is_asked_for(either: Lab) -> None:
     create_topic(either.client, "diary", [[1, 2, 3]])
     produce(either.client, "diary", ["dear diary"])
-    became = stranger(either, "diary")
-    network = ("list topics", "read", "write", "read znodes", "write a znode")
+    where = (either.bootstrap_servers, either.zookeeper_connect)
+    became = stranger(NOBODY, *where, "diary", either.folder.path)
     if either.status()["auth"]:
-        assert {became[what] for what in network} == {"refused"}, became
+        assert {became[what] for what in NETWORK} == {"refused"}, became
         assert texts(either, "diary") == ["dear diary"]
     else:
-        assert {became[what] for what in network} == {"got in"}, became
+        assert {became[what] for what in NETWORK} == {"got in"}, became
         assert texts(either, "diary") == ["dear diary", "a stranger was here"]
     assert became["read files"] == "refused" and became["four letters"] == "got in"
+
+
+def test_three_learners_on_one_machine(their_python: list[str], shared: Path, cache: Path) -> None:
+    """As a JupyterHub has them: one read-only cache, a home each, all at once."""
+    machine = settings.read()
+    prefetch_all(machine, Progress())
+    theirs = Settings(
+        **{**vars(machine), "cache": shared / "cache", "mirror": "http://127.0.0.1:9"}
+    )
+    prefetch_all(theirs, Progress(), str(cache))
+    before = sorted((shared / "cache").rglob("*"))
+    homes = {uid: shared / str(uid) for uid in LEARNERS}
+    for uid, home in homes.items():
+        home.mkdir(mode=0o700)
+        os.chown(home, uid, uid)
+
+    def typed_by(uid: int, *words: object) -> subprocess.CompletedProcess[str]:
+        variables = {
+            "BROKERLAB_HOME": str(homes[uid]),
+            "BROKERLAB_CACHE": str(theirs.cache),
+            "BROKERLAB_MIRROR": "http://127.0.0.1:9",
+            "BROKERLAB_RUNTIME": "local",
+            "BROKERLAB_AUTH": "auto",
+            "JUPYTERHUB_USER": f"learner-{uid}",
+        }
+        return as_account(uid, [*their_python, "-m", "brokerlab.cli", *words], **variables)
+
+    try:
+        with ThreadPoolExecutor() as at_once:
+            starts = at_once.map(lambda uid: typed_by(uid, "start", "--brokers", 1), LEARNERS)
+            for started in starts:
+                assert started.returncode == 0, started.stderr
+        labs = {uid: json.loads(typed_by(uid, "status", "--json").stdout) for uid in LEARNERS}
+        for uid, lab in labs.items():
+            assert (lab["state"], lab["auth"]) == ("usable", True), lab
+            assert "JupyterHub" in lab["auth_why"]
+            assert {Path(f"/proc/{n['pid']}").stat().st_uid for n in lab["nodes"]} == {uid}
+        ports = [node["port"] for lab in labs.values() for node in lab["nodes"]]
+        assert len(set(ports)) == len(ports) == 6
+        for uid, neighbour in zip(LEARNERS, [*LEARNERS[1:], LEARNERS[0]], strict=True):
+            lab, folder = labs[neighbour], homes[neighbour] / "labs" / "main"
+            where = (lab["bootstrap_servers"], lab["zookeeper_connect"])
+            became = stranger(uid, *where, "diary", folder)
+            assert {became[what] for what in (*NETWORK, "read files")} == {"refused"}, became
+    finally:
+        stops = [typed_by(uid, "stop", "--all").returncode for uid in LEARNERS]
+    assert stops == [0, 0, 0]
+    assert sorted((shared / "cache").rglob("*")) == before, "the cache is only read"
 
 
 def test_a_wrong_password_is_none(closed: Lab) -> None:
@@ -249,8 +302,8 @@ def test_verbs_groups_flow_and_the_picture_of_zookeeper(closed: Lab) -> None:
         observe.wait_until(closed, lambda now: now.registered == (1, 2, 3), 30, "all brokers")
         fourth = closed.add_broker()
         assert closed.bootstrap_servers.endswith(str(fourth.port)) and closed.state == "usable"
-        settings = {"group.id": "readers", "auto.offset.reset": "earliest"}
-        with Consumer({**closed.client, **settings}) as reader:
+        reading = {"group.id": "readers", "auto.offset.reset": "earliest"}
+        with Consumer({**closed.client, **reading}) as reader:
             reader.subscribe(["life"])
             assert reader.poll(20) is not None
             group.wait_until(lambda seen: len(seen.members) == 1, 20, "the member")
