@@ -1,9 +1,8 @@
-"""The dependency lists agree: pyproject.toml, the lock files, conda's, Binder's, and the console scripts."""
+"""The dependency lists agree: pyproject.toml, the lock files, conda's, and the console scripts."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -53,14 +52,6 @@ def test_lock_has_hashes_and_no_address(file):
     text = (ROOT / file).read_text()
     assert text.count("--hash=sha256:") > len(_locked(file))
     assert "http" not in re.sub(r"^http[a-z]*==.*|^ +#.*|http(x|core)\b", "", text, flags=re.M)
-
-
-def test_binder_installs_the_lock():
-    assert "-r ../requirements.lock" in (ROOT / "binder/requirements.txt").read_text().splitlines()
-    subprocess.run(["bash", "-n", ROOT / "binder/postBuild"], check=True)
-    assert (ROOT / "binder/postBuild").stat().st_mode & 0o100
-    version = (ROOT / "binder/runtime.txt").read_text().strip().removeprefix("python-")
-    assert tuple(map(int, version.split("."))) >= (3, 11)
 
 
 def test_every_console_tool_is_a_command_of_the_environment():
