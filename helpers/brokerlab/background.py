@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from brokerlab.errors import NodeFailedError
 from brokerlab.processes import spawn_tied
+
+# A JVM that is asked to end does so by itself, with the second of these.
+_ENDINGS = {0: "stopped", 128 + signal.SIGTERM: "stopped", -signal.SIGKILL: "killed"}
 
 
 class Background:
@@ -85,6 +90,16 @@ class Background:
     def exit_code(self) -> int | None:
         """Its exit code, or None while it runs."""
         return self._process.poll()
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``stopped``, ``killed`` or ``died``, as a node's of the lab."""
+        if self.running:
+            with suppress(psutil.NoSuchProcess):
+                if psutil.Process(self.pid).status() == psutil.STATUS_STOPPED:
+                    return "paused"
+            return "running"
+        return _ENDINGS.get(self.exit_code or 0, "died")
 
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call `listener` with every new line, on the thread that reads; return what ends that."""

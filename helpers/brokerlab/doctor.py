@@ -102,8 +102,8 @@ def _jars(settings: Settings) -> Iterator[Finding]:
         yield Finding("jars", found, advice, bad=True)
         return
     advice = ""
-    if distribution.lacks_2018(settings):
-        advice = "run `brokerlab prefetch` while there is a network: a tool of lesson 04 has jars of its own"
+    if distribution.lacks_extras(settings):
+        advice = "run `brokerlab prefetch` while there is a network: lessons 04 and 12 have jars of their own"
     if not have.archive:
         advice = "run `brokerlab prefetch` to make the class-data archive"
     yield Finding("jars", f"Kafka {have.version}, {len(have.jars)} jars, all verified", advice)

@@ -14,6 +14,7 @@ from typing import Any
 
 from brokerlab import access, control, machine, topology
 from brokerlab import settings as _settings
+from brokerlab.connect import Connect, connect_of
 from brokerlab.errors import NodeFailedError, NoLabError
 from brokerlab.labfolder import LabFolder
 from brokerlab.probes import KafkaProbe, Partition, heard_from, registered_brokers
@@ -409,6 +410,11 @@ class Lab:
         return int(self.zookeeper_connect.rpartition(":")[2])
 
     @property
+    def connect(self) -> Connect:
+        """Kafka Connect beside this lab, as a process of this notebook; the same one however often it is asked for."""
+        return connect_of(self.folder, self.bootstrap_servers, self.cluster_id)
+
+    @property
     def on_article_ports(self) -> bool:
         """Whether ZooKeeper and broker 1 have the ports of the article, 2181 and 9092."""
         return (
@@ -476,6 +482,7 @@ class Lab:
 
     def stop(self) -> None:
         """Stop every node, for every notebook that uses the lab. Its topics are gone then."""
+        self.connect.end()
         control.stop(self.folder)
 
     def delete_topics(self, *names: str, timeout: float = 15) -> None:

@@ -56,6 +56,7 @@ class LabFolder:
         self.path = home / "labs" / name
         self.nodes = self.path / "nodes"
         self.leases = self.path / "leases"
+        self.connect = self.path / "connect"
         self.state_file = self.path / "state.json"
         self.log = self.path / "supervisor.log"
         self.client_file = self.path / access.CLIENT
@@ -105,6 +106,7 @@ class LabFolder:
         for node in self._node_folders():
             for part in ("data", "tmp"):
                 shutil.rmtree(node / part, ignore_errors=True)
+        shutil.rmtree(self.connect, ignore_errors=True)
 
     def clear_nodes(self) -> None:
         """Remove all that is left of the nodes of an earlier run, logs too."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import count, islice
 from typing import Any, ClassVar
-
-import psutil
 
 from brokerlab import scratch
 from brokerlab.background import Background
@@ -48,16 +44,6 @@ class Part(Background):
     def events(self) -> list[dict[str, Any]]:
         """What it has said so far: each with its name as ``event``."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
-
-    @property
-    def state(self) -> str:
-        """``running``, ``paused``, ``stopped``, ``killed`` or ``died``, as a node's of the lab."""
-        if self.running:
-            with suppress(psutil.NoSuchProcess):
-                if psutil.Process(self.pid).status() == psutil.STATUS_STOPPED:
-                    return "paused"
-            return "running"
-        return {0: "stopped", -signal.SIGKILL: "killed"}.get(self.exit_code or 0, "died")
 
 
 class MLQueue:

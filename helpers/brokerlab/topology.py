@@ -21,6 +21,7 @@ EVERYWHERE = "0.0.0.0"
 MOST_BROKERS = 8
 ARTICLE_ZOOKEEPER_PORT = 2181
 ARTICLE_BROKER_PORT = 9092
+CONNECT_PORT = 8083
 # Below the ephemeral range of Linux, macOS and Windows: a client that keeps polling a dead broker on an
 # ephemeral port can be given that very port, connect to itself, and keep the broker out for good.
 BLOCKS = range(19_000, 29_984, 16)
@@ -379,6 +380,7 @@ _OURS = {
         "security.inter.broker.protocol",
         *_CLOSED["broker"],
     },
+    "connector": {"name"},
 }
 
 
@@ -475,6 +477,24 @@ def choose_ports(brokers: int, reserved: Collection[int] = ()) -> Ports:
             return ports
     raise PortTakenError(
         f"No free ports between {BLOCKS.start} and {BLOCKS.stop}: end some of the programs that listen there, then start the lab again."
+    )
+
+
+def choose_connect_port(reserved: Collection[int] = ()) -> int:
+    """Choose a free port for Kafka Connect: its usual one, or one of the range that labs have.
+
+    Raises
+    ------
+    PortTakenError
+        None is free.
+    """
+    others = list(range(BLOCKS.start, BLOCKS.stop))
+    random.SystemRandom().shuffle(others)
+    for port in (CONNECT_PORT, *others):
+        if _available((port,), reserved):
+            return port
+    raise PortTakenError(
+        f"No free port between {BLOCKS.start} and {BLOCKS.stop}: end some of the programs that listen there, then start Kafka Connect again."
     )
 
 

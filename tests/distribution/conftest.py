@@ -27,6 +27,8 @@ COORDINATES = {
         "org.apache.kafka:kafka_2.13:2.8.2",
         "org.apache.kafka:kafka-clients:2.8.2",
     ),
+    "connect": ("org.apache.kafka:connect-runtime:3.9.2",),
+    "camel": ("org.xerial:sqlite-jdbc:3.46.1.3",),
 }
 
 

@@ -106,8 +106,8 @@ def test_what_is_missing_is_fetched_first(
     progress = Progress()
     write_bundle(settings, progress, file)
     assert [step.text for step in progress.steps] == [
-        "Fetching 1 MB of jars",
-        f"Writing 1 MB to {file}",
+        "Fetching 2 MB of jars",
+        f"Writing 2 MB to {file}",
     ]
     before = repository.request_count
     write_bundle(settings, Progress(), file)
@@ -208,7 +208,7 @@ def test_a_bundle_fills_a_cache_without_a_network(
     assert in_cache(offline) == everything()
     assert distribution == installed(offline, verify=True)
     assert [step.text for step in progress.steps] == [
-        f"Fetching 1 MB of jars from {written}",
+        f"Fetching 2 MB of jars from {written}",
         "Making the class-data archive",
     ]
     assert repository.request_count == 0

@@ -15,7 +15,13 @@ from pathlib import Path
 
 import pytest
 from brokerlab.distribution import installation, transfer
-from brokerlab.distribution.installation import installed, prefetch, prefetch_2018
+from brokerlab.distribution.installation import (
+    installed,
+    lacks_extras,
+    prefetch,
+    prefetch_2018,
+    prefetch_connect,
+)
 from brokerlab.distribution.jars import Jar
 from brokerlab.errors import DownloadError, NotFetchedError, ResourceError, SettingError
 from brokerlab.progress import Progress, Step
@@ -438,3 +444,22 @@ def test_the_tool_of_2018_adds_its_own_jars_alone(
     again = Progress()
     assert prefetch_2018(settings, again) == distribution
     assert (again.steps, repository.request_count) == ([], before + 2)
+
+
+def test_connect_comes_behind_kafka_and_its_plugin_stands_apart(
+    settings: Settings, repository: MavenServer, jars: Lock
+) -> None:
+    kafka = prefetch(settings, Progress())
+    before = repository.request_count
+    assert lacks_extras(settings)
+    connect, plugin = prefetch_connect(settings, Progress())
+    assert repository.request_count - before == len(jars["connect"]) + len(jars["camel"])
+    assert connect.jars[: len(kafka.jars)] == kafka.jars
+    assert [path.name for path in connect.jars[len(kafka.jars) :]] == ["connect-runtime-3.9.2.jar"]
+    assert [path.name for path in plugin] == ["sqlite-jdbc-3.46.1.3.jar"]
+    assert connect.archive == kafka.archive
+    again = Progress()
+    assert prefetch_connect(settings, again) == (connect, plugin)
+    assert again.steps == []
+    prefetch_2018(settings, Progress())
+    assert not lacks_extras(settings)

@@ -26,7 +26,7 @@ from witnesses import until
 PREFETCHER = Path(__file__).with_name("prefetcher.py")
 LIMIT = 60.0
 PROCESSES = 8
-FIRST_STEP = "Fetching 1 MB of jars"
+FIRST_STEP = "Fetching 2 MB of jars"
 
 
 class Prefetching:

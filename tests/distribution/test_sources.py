@@ -59,7 +59,7 @@ def test_a_filled_cache_and_a_maven_repository(
     settings: Settings, full: Path, repository: MavenServer, inside: str
 ) -> None:
     steps = take(settings, full / inside)
-    assert steps == [f"Fetching 1 MB of jars from {full / inside}", "Making the class-data archive"]
+    assert steps == [f"Fetching 2 MB of jars from {full / inside}", "Making the class-data archive"]
     assert missing(settings) == set()
     assert repository.request_count == 0
 
@@ -85,7 +85,7 @@ def test_a_folder_that_lacks_some(settings: Settings, full: Path, repository: Ma
     damaged, gone, *_ = (full / "maven" / jar.path for jar in lock.all_locked())
     damaged.write_bytes(bytes(damaged.stat().st_size))
     gone.unlink()
-    told = rf"2 of the 8 jars .* in {full} \({damaged.name} is one\): fill it again"
+    told = rf"2 of the 10 jars .* in {full} \({damaged.name} is one\): fill it again"
     with pytest.raises(DownloadError, match=told):
         take(settings, full)
     assert missing(settings) == {damaged.name, gone.name}
@@ -95,13 +95,13 @@ def test_a_folder_that_lacks_some(settings: Settings, full: Path, repository: Ma
 
 
 def test_a_folder_with_nothing_of_use(settings: Settings, tmp_path: Path, full: Path) -> None:
-    with pytest.raises(DownloadError, match=rf"{tmp_path} has none of the 8 jars"):
+    with pytest.raises(DownloadError, match=rf"{tmp_path} has none of the 10 jars"):
         take(settings, tmp_path)
     # Special files at a jar's place are not opened.
     pipe = tmp_path / "pipes" / "maven" / lock.all_locked()[0].path
     pipe.parent.mkdir(parents=True)
     os.mkfifo(pipe)
-    with pytest.raises(DownloadError, match="has none of the 8 jars"):
+    with pytest.raises(DownloadError, match="has none of the 10 jars"):
         take(settings, tmp_path / "pipes")
 
 
@@ -141,7 +141,7 @@ def test_places_that_are_none(
 
 def test_a_bundle_on_a_web_server(settings: Settings, served: str, repository: MavenServer) -> None:
     assert take(settings, served) == [
-        f"Fetching 1 MB of jars from {served}",
+        f"Fetching 2 MB of jars from {served}",
         "Making the class-data archive",
     ]
     assert missing(settings) == set()
@@ -154,9 +154,9 @@ def test_a_repository_on_a_web_server(
 ) -> None:
     no_mirror = replace(settings, mirror="http://127.0.0.1:9")
     steps = take(no_mirror, repository.address + "/")
-    assert steps[0] == f"Fetching 1 MB of jars from {repository.address}/"
+    assert steps[0] == f"Fetching 2 MB of jars from {repository.address}/"
     assert missing(settings) == set()
-    assert repository.request_count == 8
+    assert repository.request_count == 10
 
 
 def test_a_repository_that_has_no_jars(
@@ -242,15 +242,15 @@ def test_from_one_machine_to_another(
     file = tmp_path / "for the class.tar"
     assert cli.main(["bundle", str(file)]) == cli.USABLE
     told = capsys.readouterr()
-    assert told.out == f"8 jars are in {file}; elsewhere: brokerlab prefetch --from '{file}'\n"
-    assert f"Writing 1 MB to {file}" in told.err
+    assert told.out == f"10 jars are in {file}; elsewhere: brokerlab prefetch --from '{file}'\n"
+    assert f"Writing 2 MB to {file}" in told.err
 
     shutil.rmtree(settings.cache)
     repository.content.clear()
     assert cli.main(["prefetch", "--from", str(file)]) == cli.USABLE
     told = capsys.readouterr()
     assert told.out == "Kafka 3.9.2 is ready: 6 jars, with a class-data archive.\n"
-    assert f"Fetching 1 MB of jars from {file}" in told.err
+    assert f"Fetching 2 MB of jars from {file}" in told.err
 
 
 def test_the_command_fetches_for_every_lesson(
@@ -258,7 +258,7 @@ def test_the_command_fetches_for_every_lesson(
 ) -> None:
     assert cli.main(["prefetch"]) == cli.USABLE
     assert missing(settings) == set()
-    assert repository.request_count == 8
+    assert repository.request_count == 10
 
 
 def test_a_failure_is_one_sentence_and_an_exit_code(

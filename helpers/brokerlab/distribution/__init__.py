@@ -2,10 +2,11 @@
 
 from brokerlab.distribution.installation import (
     installed,
-    lacks_2018,
+    lacks_extras,
     prefetch,
     prefetch_2018,
     prefetch_all,
+    prefetch_connect,
     write_bundle,
 )
 from brokerlab.distribution.jars import KAFKA_VERSION
@@ -18,9 +19,10 @@ __all__ = [
     "Distribution",
     "installed",
     "java_environment",
-    "lacks_2018",
+    "lacks_extras",
     "prefetch",
     "prefetch_2018",
     "prefetch_all",
+    "prefetch_connect",
     "write_bundle",
 ]

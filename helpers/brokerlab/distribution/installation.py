@@ -147,9 +147,38 @@ def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
     return Distribution(KAFKA_VERSION_2018, JAVA, _paths(settings, jars), None)
 
 
-def lacks_2018(settings: Settings) -> bool:
-    """Tell whether the topics tool of Kafka 2.8.2 would have to fetch jars of its own."""
-    return bool(_unfit(settings, locked("2018"), verify=False))
+def prefetch_connect(
+    settings: Settings, progress: Progress
+) -> tuple[Distribution, tuple[Path, ...]]:
+    """Fetch what Kafka Connect and its plugin for databases need beside `prefetch`.
+
+    Returns
+    -------
+    Distribution
+        Connect's jars stand behind Kafka's on the class path, so that the class-data archive still fits.
+    tuple of pathlib.Path
+        The jars of the plugin.
+
+    Raises
+    ------
+    DownloadError
+        A jar could not be fetched.
+    ResourceError
+        The disk is full or the cache cannot be written.
+    """
+    jars = [*locked("kafka"), *locked("connect"), *locked("camel")]
+    if _unfit(settings, jars, verify=False):
+        with _cache_lock(settings, progress):
+            _fetch_unfit(settings, jars, progress)
+    kafka = _kafka(settings, verify=False)
+    connect = replace(kafka, jars=(*kafka.jars, *_paths(settings, locked("connect"))))
+    return connect, _paths(settings, locked("camel"))
+
+
+def lacks_extras(settings: Settings) -> bool:
+    """Tell whether a tool of the course (Kafka 2.8.2's, or Connect) would have to fetch jars of its own."""
+    extras = [jar for jar in all_locked() if jar.group != "kafka"]
+    return bool(_unfit(settings, extras, verify=False))
 
 
 def _filled(

@@ -15,7 +15,7 @@ KAFKA_VERSION = "3.9.2"
 KAFKA_VERSION_2018 = "2.8.2"
 """The last line whose tools take ``--zookeeper``, as articles of 2018 do."""
 
-GROUPS = ("kafka", "2018")
+GROUPS = ("kafka", "2018", "connect", "camel")
 
 LOCK = Path(__file__).with_name("jars.txt")
 
@@ -33,7 +33,8 @@ class Jar:
     Attributes
     ----------
     group : str
-        ``kafka`` (ZooKeeper, brokers and tools) or ``2018`` (the old topics tool).
+        ``kafka`` (ZooKeeper, brokers and tools), ``2018`` (the old topics tool), ``connect`` (Kafka Connect)
+        or ``camel`` (its plugin for databases).
     coordinate : str
         ``group:artifact:version`` as Maven repositories name it.
     size : int

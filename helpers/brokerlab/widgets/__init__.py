@@ -5,6 +5,7 @@ from brokerlab.widgets.assignment_board import AssignmentBoard
 from brokerlab.widgets.base import LiveView
 from brokerlab.widgets.chaos_panel import ChaosPanel
 from brokerlab.widgets.cluster_map import ClusterMap
+from brokerlab.widgets.connector_board import ConnectorBoard
 from brokerlab.widgets.consoles import TwinConsoles
 from brokerlab.widgets.load_bench import LoadBench
 from brokerlab.widgets.offset_ruler import OffsetRuler
@@ -21,6 +22,7 @@ __all__ = [
     "AssignmentBoard",
     "ChaosPanel",
     "ClusterMap",
+    "ConnectorBoard",
     "LiveView",
     "LoadBench",
     "OffsetRuler",

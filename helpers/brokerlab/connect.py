@@ -1,0 +1,510 @@
+"""Kafka Connect beside a lab: one standalone worker as a process of the notebook, and its connectors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from brokerlab import settings, topology
+from brokerlab.background import Background
+from brokerlab.distribution import java_environment, prefetch_connect
+from brokerlab.errors import LabBusyError, NodeFailedError, PortTakenError, SettingError
+from brokerlab.labfolder import LabFolder, ports_of_running_labs
+from brokerlab.lastwords import why_it_died
+from brokerlab.machine import make_private_folder
+from brokerlab.processes import listener_on
+from brokerlab.progress import Progress, in_notebook_or_terminal
+from brokerlab.tools import LOG4J
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
+CHANGE_SECONDS = 30.0
+ANSWER_SECONDS = 20.0
+HEAP = "96m"
+POLL_SECONDS = 0.05
+_MAIN_CLASS = "org.apache.kafka.connect.cli.ConnectStandalone"
+_KEPT_LINES = 20_000
+_CAMEL = "org.apache.camel.kafkaconnector"
+_SERVICES = {
+    "org.apache.kafka.connect.source.SourceConnector": f"{_CAMEL}.CamelSourceConnector\n",
+    "org.apache.kafka.connect.sink.SinkConnector": f"{_CAMEL}.CamelSinkConnector\n",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a connector: the thread that moves records.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    state : str
+        ``RUNNING``, ``PAUSED``, ``FAILED``, ``STOPPED`` or ``UNASSIGNED``, as Connect says.
+    trace : str
+        Why it failed, in one line; empty unless it has.
+    """
+
+    number: int
+    state: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A connector, as Connect describes it.
+
+    Attributes
+    ----------
+    name, state : str
+        For the states see `Task`.
+    kind : str
+        ``source`` (from outside into a topic) or ``sink`` (from a topic to the outside).
+    topic : str
+        What it writes to or reads from, as it was put.
+    tasks : tuple of Task
+    trace : str
+        Why it failed, in one line; empty unless it has.
+    """
+
+    name: str
+    kind: str
+    state: str
+    topic: str = ""
+    tasks: tuple[Task, ...] = ()
+    trace: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why it, or one of its tasks, failed; empty unless one has."""
+        return self.trace or next((task.trace for task in self.tasks if task.trace), "")
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, and every task of it, of which there is one at least."""
+        states = {self.state, *(task.state for task in self.tasks)}
+        return bool(self.tasks) and states == {"RUNNING"}
+
+    def __str__(self) -> str:
+        tasks = ", ".join(f"task {task.number} {task.state}" for task in self.tasks) or "no task"
+        trouble = f": {self.problem}" if self.problem else ""
+        return f"{self.kind} {self.name} {self.state}, {tasks}{trouble}"
+
+    __repr__ = __str__
+
+
+class Connect:
+    """One standalone worker of Kafka Connect; it ends with this process at the latest.
+
+    What it must remember lies in its folder: its connectors, one properties file each, and how far the sources
+    have come. So it goes on where it was, also after a crash; both are gone when the lab stops.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Its folder, in the lab's.
+    offsets_file : pathlib.Path
+        Where the worker keeps the sources' offsets.
+    """
+
+    def __init__(self, lab: LabFolder, bootstrap_servers: str, cluster_id: str | None) -> None:
+        self._lab = lab
+        self._bootstrap_servers = bootstrap_servers
+        self.cluster_id = cluster_id
+        self.folder = lab.connect
+        self.offsets_file = self.folder / "connect.offsets"
+        self._connectors = self.folder / "connectors"
+        self._worker: Background | None = None
+        self._held: int | None = None
+        self._port = 0
+        self._client = httpx.Client(timeout=ANSWER_SECONDS, trust_env=False)
+
+    @property
+    def url(self) -> str:
+        """The address of its REST interface, which it keeps; on 127.0.0.1 alone.
+
+        Raises
+        ------
+        SettingError
+            It was not started yet.
+        """
+        if not self._port:
+            raise SettingError("Kafka Connect was not started yet: lab.connect.start() does it.")
+        return f"http://{topology.HOST}:{self._port}"
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``stopped``, ``killed`` or ``died``."""
+        return self._worker.state if self._worker else "stopped"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None while there is none."""
+        return self._worker.pid if self._worker and self._worker.running else None
+
+    @property
+    def files(self) -> Path:
+        """A folder for what connectors read and write, made where it is missing."""
+        files = self.folder / "files"
+        self._make_folder(files)
+        return files
+
+    # The process.
+
+    def start(self, progress: Progress | None = None) -> float:
+        """Start the worker with the connectors that were put; return after how many seconds all of them ran.
+
+        One that runs already goes on. The first start fetches the jars, 34 MB.
+
+        Parameters
+        ----------
+        progress : Progress, optional
+            Where a fetch is shown; by default in the notebook or on the terminal.
+
+        Raises
+        ------
+        BrokerLabError
+            It did not start; the sentence says why and what to do.
+        """
+        if self._worker and self._worker.running:
+            return 0.0
+        asked = settings.read()
+        distribution, plugin = prefetch_connect(asked, progress or in_notebook_or_terminal())
+        self._hold()
+        self._make_folder(self._connectors)
+        self._lay_out(plugin)
+        self._choose_port()
+        (self.folder / "worker.properties").write_text(self._worker_properties(), "ascii")
+        known = sorted(self._connectors.glob("*.properties"))
+        argv = distribution.command(
+            _MAIN_CLASS,
+            "worker.properties",
+            *(str(file.relative_to(self.folder)) for file in known),
+            heap=HEAP,
+            initial_heap="32m",
+            properties={
+                "log4j.configuration": LOG4J["node"],
+                "java.io.tmpdir": str(self.folder / "tmp"),
+                "org.sqlite.tmpdir": str(self.folder / "tmp"),
+            },
+        )
+        begun = time.monotonic()
+        self._worker = Background(
+            argv,
+            name="Kafka Connect",
+            cwd=self.folder,
+            env=java_environment(),
+            keep=_KEPT_LINES,
+        )
+        try:
+            self._wait_until(
+                lambda: len(self.connectors()) == len(known) and self._settled(),
+                READY_SECONDS,
+                "its connectors to run",
+            )
+        except NodeFailedError:
+            self.end()
+            raise
+        return time.monotonic() - begun
+
+    def stop(self) -> float:
+        """Shut it down in an orderly way (SIGTERM): sources note how far they are; return after how many seconds."""
+        worker = self._running()
+        begun = time.monotonic()
+        worker.stop(STOP_SECONDS)
+        return time.monotonic() - begun
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL): what it has not noted yet it will do again, or never."""
+        self._running().kill()
+
+    def end(self) -> None:
+        """Kill it if it runs, and let another notebook start one; to end twice does nothing."""
+        if self._worker and self._worker.running:
+            self._worker.kill()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def clear(self) -> None:
+        """End it, and forget its connectors, its offsets and its files."""
+        self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self, lines: int = 20, containing: str = "") -> str:
+        """Return the last `lines` lines of its log that hold the text `containing`."""
+        told = self._worker.lines if self._worker else ()
+        return "\n".join([line for line in told if containing in line][-lines:])
+
+    # Its connectors.
+
+    def put(self, name: str, config: Mapping[str, object]) -> Connector:
+        """Add a connector, or change one; return how it stands when its tasks run, or one has failed.
+
+        Parameters
+        ----------
+        name : str
+        config : mapping
+            Its properties, without its name.
+
+        Raises
+        ------
+        SettingError
+            Connect refuses the properties; the sentence says why.
+        NodeFailedError
+            The worker does not run, or no task ran in time.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise SettingError(
+                f"{name!r} cannot be the name of a connector: use letters, digits, dots and hyphens."
+            )
+        plain = {key: str(one) if isinstance(one, Path) else one for key, one in config.items()}
+        config = topology.check_overrides(plain, "connector")
+        self._ask("PUT", f"/connectors/{name}/config", config)
+        # Standalone, the worker itself forgets what came over its REST interface.
+        text = topology.render({"name": name, **config})
+        self._file(name).write_text(text, "ascii")
+        self._wait_until(lambda: self._stands(name), CHANGE_SECONDS, f"a task of {name} to run")
+        return self.connector(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a connector; how far it has come is remembered for the next one of that name."""
+        self._ask("DELETE", f"/connectors/{quote(name)}")
+        self._file(name).unlink(missing_ok=True)
+
+    def pause(self, name: str) -> Connector:
+        """Let a connector's tasks rest: they keep their place, and move nothing."""
+        return self._change(name, "pause", "PAUSED")
+
+    def resume(self, name: str) -> Connector:
+        """Let a paused connector go on."""
+        return self._change(name, "resume", "RUNNING")
+
+    def restart(self, name: str) -> Connector:
+        """Start a connector and its tasks again, for example after one has failed."""
+        self._ask("POST", f"/connectors/{quote(name)}/restart?includeTasks=true")
+        self._wait_until(lambda: self._stands(name), CHANGE_SECONDS, f"a task of {name} to run")
+        return self.connector(name)
+
+    def connectors(self) -> dict[str, Connector]:
+        """Return every connector by name, as Connect describes it now."""
+        told = self._ask("GET", "/connectors?expand=status&expand=info")
+        return {
+            name: _described(one["status"], one["info"]["config"])
+            for name, one in sorted(told.items())
+            # One that was added a moment ago has no status yet.
+            if "status" in one and "info" in one
+        }
+
+    def connector(self, name: str) -> Connector:
+        """Return one connector, as Connect describes it now.
+
+        Raises
+        ------
+        SettingError
+            There is none of this name.
+        """
+        config = self._ask("GET", f"/connectors/{quote(name)}/config")
+        return _described(self._ask("GET", f"/connectors/{quote(name)}/status"), config)
+
+    def offsets(self, name: str) -> list[dict[str, Any]]:
+        """Return how far a connector is: ``partition`` (of what it reads) and ``offset``, as Connect tells them.
+
+        A source's are those that it has noted last, a sink's those that its group has committed.
+        """
+        told: list[dict[str, Any]] = self._ask("GET", f"/connectors/{quote(name)}/offsets")[
+            "offsets"
+        ]
+        return told
+
+    # How it is done.
+
+    def _change(self, name: str, verb: str, state: str) -> Connector:
+        self._ask("PUT", f"/connectors/{quote(name)}/{verb}")
+
+        def done() -> bool:
+            now = self.connector(name)
+            states = {now.state, *(task.state for task in now.tasks)}
+            return bool(now.tasks) and (states == {state} or bool(now.problem))
+
+        self._wait_until(done, CHANGE_SECONDS, f"{name} to be {state}")
+        return self.connector(name)
+
+    def _stands(self, name: str) -> bool:
+        now = self.connector(name)
+        return now.running or bool(now.problem)
+
+    def _settled(self) -> bool:
+        return all(one.running or one.problem for one in self.connectors().values())
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        self._running()
+        try:
+            answer = self._client.request(method, self.url + path, json=body)
+        except httpx.HTTPError:
+            self._running()
+            raise NodeFailedError(
+                f"Kafka Connect has not answered within {ANSWER_SECONDS:.0f} s: lab.connect.log() shows what it does."
+            ) from None
+        if answer.status_code == 404 and (named := re.match("/connectors/([^/]+)", path)):
+            raise SettingError(f"There is no connector {named[1]!r}: {self._names()}.")
+        if answer.status_code >= 400:
+            raise SettingError(f"Kafka Connect refuses: {_reason(answer)}")
+        return answer.json() if answer.content else None
+
+    def _names(self) -> str:
+        known = [file.stem for file in sorted(self._connectors.glob("*.properties"))]
+        return f"there are {', '.join(known)}" if known else "there is none"
+
+    def _running(self) -> Background:
+        worker = self._worker
+        if worker is None or not worker.running:
+            raise NodeFailedError(self._why_not())
+        return worker
+
+    def _why_not(self) -> str:
+        if self._worker and self.state == "died":
+            why = why_it_died("\n".join(self._worker.lines), self._worker.exit_code)
+            return f"Kafka Connect has died: {why}; lab.connect.start() starts it again."
+        return f"Kafka Connect does not run (it is {self.state}): lab.connect.start() starts it."
+
+    def _wait_until(self, true: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            self._running()
+            # Before it listens, and while a connector is made, the answer is an error.
+            with contextlib.suppress(SettingError, httpx.HTTPError, NodeFailedError):
+                if true():
+                    return
+            self._running()
+            if time.monotonic() > deadline:
+                raise NodeFailedError(
+                    f"Kafka Connect has been waiting {seconds:.0f} s for {what}: lab.connect.log() shows why."
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _hold(self) -> None:
+        if self._held is not None:
+            return
+        self._make_folder(self.folder)
+        self._held = self._lab.try_lock("connect")
+        if self._held is None:
+            raise LabBusyError(
+                "Another notebook runs Kafka Connect on this lab: stop that one with lab.connect.end() there."
+            )
+
+    def _choose_port(self) -> None:
+        if not self._port:
+            self._port = topology.choose_connect_port(ports_of_running_labs(self._lab.home))
+        elif not topology.port_is_free(self._port):
+            raise PortTakenError(
+                f"Port {self._port} of Kafka Connect is taken by {listener_on(self._port)}: end that program, then start it again."
+            )
+
+    def _lay_out(self, plugin: tuple[Path, ...]) -> None:
+        """Give the plugin a folder of its own, which gives it a class loader of its own."""
+        camel = self.folder / "plugins" / "camel"
+        for folder in (self.folder / "tmp", self.folder / "plugins", camel):
+            self._make_folder(folder)
+        for jar in plugin:
+            link = camel / jar.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(jar)
+        # Without this list Connect would look into every class of the plugin: 2 s more at each start.
+        with zipfile.ZipFile(camel / "services.jar", "w") as services:
+            for kind, classes in _SERVICES.items():
+                services.writestr(f"META-INF/services/{kind}", classes)
+
+    def _worker_properties(self) -> str:
+        return topology.render(
+            {
+                "bootstrap.servers": self._bootstrap_servers,
+                "listeners": self.url,
+                "plugin.path": str(self.folder / "plugins"),
+                "plugin.discovery": "service_load",
+                "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+                "value.converter": "org.apache.kafka.connect.storage.StringConverter",
+                "offset.storage.file.filename": str(self.offsets_file),
+                "offset.flush.interval.ms": "1000",
+                # After a crash, sinks wait for the session of the dead: 45 s by default.
+                "consumer.session.timeout.ms": "3000",
+                "consumer.heartbeat.interval.ms": "500",
+            }
+        )
+
+    def _file(self, name: str) -> Path:
+        return self._connectors / f"{name}.properties"
+
+    def _make_folder(self, folder: Path) -> None:
+        for one in (self.folder, folder):
+            make_private_folder(one, "BROKERLAB_HOME")
+
+    def __repr__(self) -> str:
+        at = f" on {self.url}" if self._port else ""
+        return f"<Kafka Connect{at}: {self.state}>"
+
+
+_known: dict[Path, Connect] = {}
+
+
+def connect_of(lab: LabFolder, bootstrap_servers: str, cluster_id: str | None) -> Connect:
+    """Return this process's Connect of a lab; of a lab that was stopped and started again, a new one."""
+    known = _known.get(lab.path)
+    if known is None or known.cluster_id != cluster_id:
+        if known is not None:
+            known.end()
+        known = _known[lab.path] = Connect(lab, bootstrap_servers, cluster_id)
+    return known
+
+
+def _described(told: Mapping[str, Any], config: Mapping[str, str]) -> Connector:
+    tasks = tuple(
+        Task(task["id"], task["state"], first_line(task.get("trace", ""))) for task in told["tasks"]
+    )
+    connector = told["connector"]
+    return Connector(
+        told["name"],
+        told["type"],
+        connector["state"],
+        config.get("topics") or config.get("topic", ""),
+        tasks,
+        first_line(connector.get("trace", "")),
+    )
+
+
+def first_line(trace: str) -> str:
+    """Return what a Java trace says in one line: its first sentence, and the deepest cause's."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    said = [_message(line) for line in (lines[0], *causes[-1:])]
+    return "; ".join(dict.fromkeys(said))
+
+
+def _message(line: str) -> str:
+    name, colon, words = line.partition(": ")
+    return words if colon and words and "." in name and " " not in name else line
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        message = str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}."
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Connector configuration is invalid"):
+        wrong = [line for line in lines[1:] if not line.startswith("You can also find")]
+        return " ".join(wrong)
+    return lines[0].partition(", available connectors are")[0] if lines else "it gives no reason."
