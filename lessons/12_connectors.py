@@ -55,7 +55,7 @@ assert lab.state == "usable"
 
 # %% tags=["nbval-ignore-output"]
 connect = lab.connect
-server = {"bootstrap.servers": lab.bootstrap_servers, "log_level": 0}
+server = {**lab.client, "log_level": 0}
 connect.clear()
 lab.delete_topics("lines", "orders", "parcels", "ledger")
 print(f"Kafka Connect runs after {connect.start():.1f} s")
@@ -233,8 +233,8 @@ board
 tables = "parcels (id INTEGER PRIMARY KEY, item); CREATE TABLE ledger (id, item);"
 database.executescript(f"CREATE TABLE {tables}")
 new = [NewTopic(name, 1, 3) for name in ("parcels", "ledger")]
-done = [future.result(10) for future in AdminClient(server).create_topics(new).values()]
-producer = Producer(server)
+admin, producer = AdminClient(server), Producer(server)
+done = [future.result(10) for future in admin.create_topics(new).values()]
 for n in range(20):
     producer.produce("parcels", json.dumps({"id": n % 10, "item": f"parcel {n % 10}"}))
 for n in range(10):

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import httpx
 
-from brokerlab import settings, topology
+from brokerlab import access, settings, topology
+from brokerlab.access import PASSWORD
 from brokerlab.background import Background
 from brokerlab.distribution import java_environment, prefetch_connect
 from brokerlab.errors import LabBusyError, NodeFailedError, PortTakenError, SettingError
@@ -35,6 +36,7 @@ HEAP = "96m"
 POLL_SECONDS = 0.05
 _MAIN_CLASS = "org.apache.kafka.connect.cli.ConnectStandalone"
 _KEPT_LINES = 20_000
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _CAMEL = "org.apache.camel.kafkaconnector"
 _SERVICES = {
     "org.apache.kafka.connect.source.SourceConnector": f"{_CAMEL}.CamelSourceConnector\n",
@@ -118,9 +120,9 @@ class Connect:
         Where the worker keeps the sources' offsets.
     """
 
-    def __init__(self, lab: LabFolder, bootstrap_servers: str, cluster_id: str | None) -> None:
+    def __init__(self, lab: LabFolder, client: Mapping[str, Any], cluster_id: str | None) -> None:
         self._lab = lab
-        self._bootstrap_servers = bootstrap_servers
+        self._access = dict(client)
         self.cluster_id = cluster_id
         self.folder = lab.connect
         self.offsets_file = self.folder / "connect.offsets"
@@ -185,7 +187,7 @@ class Connect:
         self._make_folder(self._connectors)
         self._lay_out(plugin)
         self._choose_port()
-        (self.folder / "worker.properties").write_text(self._worker_properties(), "ascii")
+        access.write(self.folder / "worker.properties", self._worker_properties())
         known = sorted(self._connectors.glob("*.properties"))
         argv = distribution.command(
             _MAIN_CLASS,
@@ -429,7 +431,7 @@ class Connect:
     def _worker_properties(self) -> str:
         return topology.render(
             {
-                "bootstrap.servers": self._bootstrap_servers,
+                **_for_java(self._access),
                 "listeners": self.url,
                 "plugin.path": str(self.folder / "plugins"),
                 "plugin.discovery": "service_load",
@@ -458,14 +460,27 @@ class Connect:
 _known: dict[Path, Connect] = {}
 
 
-def connect_of(lab: LabFolder, bootstrap_servers: str, cluster_id: str | None) -> Connect:
+def connect_of(lab: LabFolder, client: Mapping[str, Any], cluster_id: str | None) -> Connect:
     """Return this process's Connect of a lab; of a lab that was stopped and started again, a new one."""
     known = _known.get(lab.path)
     if known is None or known.cluster_id != cluster_id:
         if known is not None:
             known.end()
-        known = _known[lab.path] = Connect(lab, bootstrap_servers, cluster_id)
+        known = _known[lab.path] = Connect(lab, client, cluster_id)
     return known
+
+
+def _for_java(client: Mapping[str, Any]) -> dict[str, str]:
+    """Return a client's settings as a worker, and each client of a connector, wants them."""
+    settings = {key: str(client[key]) for key in client if key not in ("sasl.username", PASSWORD)}
+    if PASSWORD in client:
+        user, password = client["sasl.username"], str(client[PASSWORD])
+        settings["sasl.jaas.config"] = f'{_SCRAM} required username="{user}" password="{password}";'
+    return {
+        f"{whose}{key}": value
+        for whose in ("", "producer.", "consumer.", "admin.")
+        for key, value in settings.items()
+    }
 
 
 def _described(told: Mapping[str, Any], config: Mapping[str, str]) -> Connector:

@@ -412,7 +412,7 @@ class Lab:
     @property
     def connect(self) -> Connect:
         """Kafka Connect beside this lab, as a process of this notebook; the same one however often it is asked for."""
-        return connect_of(self.folder, self.bootstrap_servers, self.cluster_id)
+        return connect_of(self.folder, self.client, self.cluster_id)
 
     @property
     def on_article_ports(self) -> bool:

@@ -32,7 +32,7 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> bool:
 
 
 def send(lab: Lab, topic: str, ids: list[int]) -> None:
-    producer = Producer({"bootstrap.servers": lab.bootstrap_servers})
+    producer = Producer(lab.client)
     for number in ids:
         producer.produce(topic, json.dumps({"id": number, "item": f"entry {number}"}))
     assert producer.flush(10) == 0
@@ -72,7 +72,7 @@ def shop(lab: Lab, connect: Connect) -> Path:
         database.executescript(
             "PRAGMA journal_mode = WAL; CREATE TABLE parcels (id INTEGER PRIMARY KEY, item); CREATE TABLE ledger (id, item);"
         )
-    admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers})
+    admin = AdminClient(lab.client)
     for future in admin.create_topics([NewTopic(name, 1, 3) for name in TOPICS]).values():
         future.result(10)
     send(lab, "parcels", [*range(10), *range(10)])

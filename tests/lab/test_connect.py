@@ -13,10 +13,10 @@ from typing import Any
 import brokerlab
 import psutil
 import pytest
-from brokerlab.connect import Connect, Connector, Task, first_line
+from brokerlab.connect import Connect, Connector, Task, _for_java, first_line
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
-from confluent_kafka import Consumer, TopicPartition
+from brokerlab.records import texts
 
 TOPIC = {"topic.creation.default.replication.factor": 3, "topic.creation.default.partitions": 1}
 BYTES = "org.apache.kafka.connect.converters.ByteArrayConverter"
@@ -36,20 +36,6 @@ def until(true: Callable[[], Any], seconds: float = 30.0) -> bool:
             return False
         time.sleep(0.05)
     return True
-
-
-def records(lab: Lab, topic: str) -> list[str]:
-    reader = Consumer({"bootstrap.servers": lab.bootstrap_servers, "group.id": "tests"})
-    try:
-        place = TopicPartition(topic, 0, 0)
-        _, end = reader.get_watermark_offsets(place, timeout=10)
-        reader.assign([place])
-        found: list[str] = []
-        while len(found) < end and (record := reader.poll(10)) is not None:
-            found.append(record.value().decode())
-        return found
-    finally:
-        reader.close()
 
 
 def file_source(file: Path, topic: str) -> dict[str, object]:
@@ -85,6 +71,17 @@ def test_a_connector_runs_when_all_its_tasks_do() -> None:
     assert str(failed) == "sink a RUNNING, task 0 RUNNING, task 1 FAILED: because"
 
 
+def test_a_password_goes_to_the_worker_and_to_each_client_of_a_connector() -> None:
+    open_lab = _for_java({"bootstrap.servers": "a:1"})
+    assert open_lab["bootstrap.servers"] == open_lab["consumer.bootstrap.servers"] == "a:1"
+    login = {"sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "lab", "sasl.password": "s3cret"}
+    closed = _for_java({"bootstrap.servers": "a:1", "security.protocol": "SASL_PLAINTEXT"} | login)
+    for whose in ("", "producer.", "consumer.", "admin."):
+        assert 'username="lab" password="s3cret";' in closed[f"{whose}sasl.jaas.config"]
+        assert closed[f"{whose}sasl.mechanism"] == "SCRAM-SHA-256"
+    assert not any(key.endswith(("username", "password")) for key in closed)
+
+
 @pytest.mark.cluster
 def test_it_listens_on_loopback_alone_and_is_one_small_process(lab: Lab, connect: Connect) -> None:
     process = psutil.Process(connect.pid or 0)
@@ -111,7 +108,7 @@ def test_lines_go_through_and_a_stop_loses_and_repeats_nothing(lab: Lab, connect
     connect.start()
     assert sorted(connect.connectors()) == ["lines-in", "lines-out"]
     assert until(lambda: sink.read_text() == "one\ntwo\nthree\n"), sink.read_text()
-    assert records(lab, "lines") == ["one", "two", "three"]
+    assert texts(lab, "lines") == ["one", "two", "three"]
 
 
 @pytest.mark.cluster
@@ -119,15 +116,15 @@ def test_a_crash_repeats_lines_and_loses_none(lab: Lab, connect: Connect) -> Non
     source = connect.files / "in.txt"
     source.write_text("".join(f"line {n}\n" for n in range(200)))
     connect.put("lines-in", file_source(source, "lines"))
-    assert until(lambda: len(records(lab, "lines")) >= 200)
+    assert until(lambda: len(texts(lab, "lines")) >= 200)
     with source.open("a") as more:
         more.write("".join(f"line {n}\n" for n in range(200, 400)))
-    assert until(lambda: len(records(lab, "lines")) > 200)
+    assert until(lambda: len(texts(lab, "lines")) > 200)
     connect.kill()
     assert connect.state == "killed"
     connect.start()
     expected = {f"line {n}" for n in range(400)}
-    assert until(lambda: set(records(lab, "lines")) == expected)
+    assert until(lambda: set(texts(lab, "lines")) == expected)
 
 
 @pytest.mark.cluster
@@ -135,13 +132,13 @@ def test_a_paused_connector_rests_and_catches_up(lab: Lab, connect: Connect) -> 
     source = connect.files / "in.txt"
     source.write_text("one\n")
     connect.put("lines-in", file_source(source, "lines"))
-    assert until(lambda: records(lab, "lines") == ["one"])
+    assert until(lambda: texts(lab, "lines") == ["one"])
     assert connect.pause("lines-in").state == "PAUSED"
     with source.open("a") as more:
         more.write("two\n")
-    assert not until(lambda: len(records(lab, "lines")) > 1, 1.5)
+    assert not until(lambda: len(texts(lab, "lines")) > 1, 1.5)
     assert connect.resume("lines-in").running
-    assert until(lambda: records(lab, "lines") == ["one", "two"])
+    assert until(lambda: texts(lab, "lines") == ["one", "two"])
     connect.remove("lines-in")
     assert connect.connectors() == {}
 
@@ -179,7 +176,7 @@ def test_a_table_goes_into_a_topic_and_a_topic_into_a_table(lab: Lab, connect: C
     assert connect.put("orders-in", beans | source | TOPIC).running
     assert connect.put("orders-out", beans | sink).running
     assert until(lambda: rows(file, "SELECT * FROM archive") == [(1, "cup"), (2, "ball")])
-    assert records(lab, "orders") == ['{"id":1,"item":"cup"}', '{"id":2,"item":"ball"}']
+    assert texts(lab, "orders") == ['{"id":1,"item":"cup"}', '{"id":2,"item":"ball"}']
 
 
 @pytest.mark.cluster

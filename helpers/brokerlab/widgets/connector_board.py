@@ -100,8 +100,7 @@ class ConnectorBoard(LiveView[Board]):
 
     def _client(self, group: str) -> Consumer:
         """Return a client that asks about a group, and never joins it."""
-        servers = self._lab.bootstrap_servers
-        return Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+        return Consumer({**self._lab.client, "group.id": group, "log_level": 0})
 
     def _sample(self) -> None:
         while not self._ended.is_set():
