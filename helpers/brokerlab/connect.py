@@ -305,8 +305,8 @@ class Connect:
         return {
             name: _described(one["status"], one["info"]["config"])
             for name, one in sorted(told.items())
-            # One that was added a moment ago has no status yet.
-            if "status" in one and "info" in one
+            # One that was added or removed a moment ago has a part of this only.
+            if one.get("status") and (one.get("info") or {}).get("config")
         }
 
     def connector(self, name: str) -> Connector:

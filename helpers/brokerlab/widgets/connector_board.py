@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -104,7 +105,13 @@ class ConnectorBoard(LiveView[Board]):
 
     def _sample(self) -> None:
         while not self._ended.is_set():
-            self._look_now()
+            try:
+                self._look_now()
+            except Exception as error:
+                # A bug is shown in its place, as in every view, and the next look may go well.
+                problem = f"{type(error).__name__}: {error}"
+                self._seen = replace(self._seen, taken=time.time(), problem=problem)
+                self.touch()
             self._ended.wait(EVERY)
 
     def _look_now(self) -> None:
@@ -132,8 +139,8 @@ class ConnectorBoard(LiveView[Board]):
         return Moved(connector, outside, self._records(connector.topic), place)
 
     def _places(self, topic: str) -> list[TopicPartition]:
-        told = self._reader.list_topics(topic, timeout=ANSWER).topics[topic]
-        return [TopicPartition(topic, number) for number in told.partitions]
+        told = self._reader.list_topics(topic, timeout=ANSWER).topics.get(topic)
+        return [TopicPartition(topic, number) for number in told.partitions] if told else []
 
     def _records(self, topic: str) -> int | None:
         with suppress(KafkaException):
