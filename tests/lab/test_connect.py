@@ -13,9 +13,10 @@ from typing import Any
 import brokerlab
 import psutil
 import pytest
-from brokerlab.connect import Connect, Connector, Task, _for_java, first_line
+from brokerlab.connect import Connect, Connector, Task, first_line
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
+from brokerlab.labfolder import LabFolder
 from brokerlab.records import texts
 
 TOPIC = {"topic.creation.default.replication.factor": 3, "topic.creation.default.partitions": 1}
@@ -71,15 +72,11 @@ def test_a_connector_runs_when_all_its_tasks_do() -> None:
     assert str(failed) == "sink a RUNNING, task 0 RUNNING, task 1 FAILED: because"
 
 
-def test_a_password_goes_to_the_worker_and_to_each_client_of_a_connector() -> None:
-    open_lab = _for_java({"bootstrap.servers": "a:1"})
-    assert open_lab["bootstrap.servers"] == open_lab["consumer.bootstrap.servers"] == "a:1"
-    login = {"sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "lab", "sasl.password": "s3cret"}
-    closed = _for_java({"bootstrap.servers": "a:1", "security.protocol": "SASL_PLAINTEXT"} | login)
-    for whose in ("", "producer.", "consumer.", "admin."):
-        assert 'username="lab" password="s3cret";' in closed[f"{whose}sasl.jaas.config"]
-        assert closed[f"{whose}sasl.mechanism"] == "SCRAM-SHA-256"
-    assert not any(key.endswith(("username", "password")) for key in closed)
+def test_a_lab_with_a_password_gets_no_interface_without_one(tmp_path: Path) -> None:
+    closed = {"bootstrap.servers": "127.0.0.1:9", "sasl.password": "s3cret"}
+    with pytest.raises(SettingError, match="BROKERLAB_AUTH=off") as refused:
+        Connect(LabFolder(tmp_path), closed, None).start()
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.cluster
