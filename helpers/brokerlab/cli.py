@@ -13,6 +13,7 @@ from typing import Any
 
 from brokerlab import control, distribution, doctor, lab, settings, tools
 from brokerlab.errors import BrokerLabError, NoLabError, SettingError
+from brokerlab.kraft import MODES
 from brokerlab.labfolder import LabFolder, labs_with_anything, running_labs
 from brokerlab.progress import TerminalProgress
 from brokerlab.topology import MOST_BROKERS
@@ -77,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--brokers", default="3", help=f"how many brokers, 1 to {MOST_BROKERS} (default: 3)"
     )
+    sub.add_argument(
+        "--mode",
+        choices=MODES,
+        help="who keeps the list of the brokers (default: zookeeper, or who does in a lab that runs)",
+    )
     named(sub)
     sub = command(
         "status", _status, "say what runs; exit code 0: usable, 3: no lab, 4: a part is down"
@@ -130,14 +136,21 @@ def _start(arguments: Any) -> int:
     was_there = folder.name in [running.name for running in running_labs(folder.home)]
     try:
         started = lab.start(
-            int(arguments.brokers), name=arguments.name, keep=True, progress=TerminalProgress()
+            int(arguments.brokers),
+            name=arguments.name,
+            keep=True,
+            mode=arguments.mode,
+            progress=TerminalProgress(),
         )
     except KeyboardInterrupt:
         if not was_there:
             control.stop(folder)
         raise
     print(f"bootstrap servers: {started.bootstrap_servers}")
-    print(f"ZooKeeper:         {started.zookeeper_connect}")
+    if started.zookeeper_connect:
+        print(f"ZooKeeper:         {started.zookeeper_connect}")
+    if started.bootstrap_controllers:
+        print(f"controllers:       {started.bootstrap_controllers}")
     print("`brokerlab stop` stops it.")
     return USABLE
 
@@ -161,7 +174,7 @@ def _status(arguments: Any) -> int:
         print(f"  clients {says}: {status['auth_why']}")
         for node in status["nodes"]:
             what = lab.what_runs(node)
-            print(f"  {node['name']:<10} port {node['port']:<6} {node['state']:<9} {what}")
+            print(f"  {node['name']:<12} port {node['port']:<6} {node['state']:<9} {what}")
         for lease in status["leases"]:
             print(f"  used by {lease['what']}" + (f" (pid {lease['pid']})" if lease["pid"] else ""))
     return USABLE if status["state"] == "usable" else DEGRADED
@@ -177,6 +190,9 @@ def _nothing(name: str) -> dict[str, Any]:
         "state": "none",
         "bootstrap_servers": "",
         "zookeeper_connect": "",
+        "bootstrap_controllers": "",
+        "mode": None,
+        "phase": "",
         "nodes": [],
         "leases": [],
     }

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import access, control, machine, topology
+from brokerlab import access, control, kraft, machine, quorum, topology
 from brokerlab import settings as _settings
 from brokerlab.connect import Connect, connect_of
-from brokerlab.errors import NodeFailedError, NoLabError
+from brokerlab.errors import NodeFailedError, NoLabError, SettingError
 from brokerlab.labfolder import LabFolder
+from brokerlab.migration import Migration
 from brokerlab.probes import KafkaProbe, Partition, heard_from, registered_brokers
 from brokerlab.progress import Progress, in_notebook_or_terminal
 from brokerlab.topology import Setting
 
 POLL_SECONDS = 0.02
+QUORUM_SECONDS = 15.0
 
 
 def start(
@@ -32,6 +34,8 @@ def start(
     zookeeper_properties: Mapping[str, Any] | None = None,
     keep: bool = False,
     runtime: str | None = None,
+    mode: str | None = None,
+    controllers: int = 1,
     progress: Progress | None = None,
 ) -> Lab:
     """Start a lab, or attach to the one that runs, and return when it can be used.
@@ -43,11 +47,16 @@ def start(
     name : str
         Which lab; nearly everybody needs only ``main``.
     broker_properties, zookeeper_properties : mapping, optional
-        Properties to add to the files, or to set otherwise than the lab does.
+        Properties to add to the files, or to set otherwise than the lab does. Those of the brokers go to controllers too.
     keep : bool
         Keep the lab until it is stopped, even when no process uses it any more.
     runtime : str, optional
         How nodes run, instead of what BROKERLAB_RUNTIME says.
+    mode : str, optional
+        Who keeps the list of the brokers: ``zookeeper`` or, with local processes only, ``kraft``: Kafka's own controllers.
+        By default ZooKeeper, or whoever does it in a lab that runs already.
+    controllers : int
+        How many controllers in mode ``kraft``, 1 or 3.
     progress : Progress, optional
         Where to show the steps; by default in the notebook or on the terminal.
 
@@ -66,6 +75,12 @@ def start(
         "broker": topology.check_overrides(broker_properties, "broker"),
         "zookeeper": topology.check_overrides(zookeeper_properties, "zookeeper"),
     }
+    if kraft.check_mode(mode) == "kraft" and overrides["zookeeper"]:
+        raise SettingError("mode='kraft' has no ZooKeeper: leave out zookeeper_properties.")
+    if kraft.check_controller_count(controllers) > 1 and mode != "kraft":
+        raise SettingError(
+            f"controllers={controllers} needs mode='kraft': ZooKeeper is in their place else."
+        )
     shown = progress or in_notebook_or_terminal()
     asked = _settings.read()
     how = asked.runtime if runtime is None else _settings.check_runtime(runtime, "runtime")
@@ -80,6 +95,8 @@ def start(
         overrides=overrides,
         runtime=how,
         auth=asked.auth,
+        mode=mode,
+        controllers=controllers,
     )
     lab = Lab(folder, status)
     if status["attached"]:
@@ -115,7 +132,7 @@ class Report:
     seconds : float
         How long the verb itself took.
     noticed : float or None
-        Seconds from the start of the verb until ZooKeeper no longer listed the broker (or listed it again).
+        Seconds from the start of the verb until the broker was no longer listed (or listed again) by `keeper`.
     led : int
         How many partitions the broker led before.
     new_leaders : float or None
@@ -123,7 +140,9 @@ class Report:
     without_leader : tuple of str
         Partitions that have no leader now.
     notes : tuple of str
-        What did not happen in time.
+        What did not happen in time, or happened beside it.
+    keeper : str
+        Who keeps the list of the brokers: ``ZooKeeper`` or ``the controller``.
     """
 
     node: str
@@ -134,12 +153,13 @@ class Report:
     new_leaders: float | None = None
     without_leader: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    keeper: str = "ZooKeeper"
 
     def __str__(self) -> str:
         parts = [f"{self.node} {self.verb} in {self.seconds:.1f} s"]
         if self.noticed is not None:
             gone = "listed it again" if self.verb in ("started", "resumed") else "noticed"
-            parts.append(f"ZooKeeper {gone} after {self.noticed:.1f} s")
+            parts.append(f"{self.keeper} {gone} after {self.noticed:.1f} s")
         if self.new_leaders is not None:
             plural = (
                 "partition has a new leader" if self.led == 1 else "partitions have new leaders"
@@ -153,12 +173,12 @@ class Report:
 
 
 class LabNode:
-    """ZooKeeper or a broker of a lab: how it stands, and what can be done to it.
+    """ZooKeeper, a controller or a broker of a lab: how it stands, and what can be done to it.
 
     Attributes
     ----------
     name : str
-        ``zookeeper`` or ``broker-2``.
+        ``zookeeper``, ``controller-1`` or ``broker-2``.
     """
 
     def __init__(self, lab: Lab, name: str) -> None:
@@ -200,8 +220,8 @@ class LabNode:
     @property
     def properties_file(self) -> Path:
         """The properties file that the process reads."""
-        name = "zookeeper.properties" if self.name == "zookeeper" else "server.properties"
-        return self._lab.folder.node(self.name) / name
+        role = self.name.partition("-")[0]
+        return self._lab.folder.node(self.name) / topology.PROPERTIES_FILES[role]
 
     @property
     def properties(self) -> str:
@@ -259,6 +279,41 @@ class LabNode:
         return f"<{self.name} on port {node['port']}: {node['state']}>"
 
 
+class LabController(LabNode):
+    """A controller of a lab without ZooKeeper."""
+
+    def __init__(self, lab: Lab, number: int) -> None:
+        super().__init__(lab, f"controller-{number}")
+        self.id = kraft.FIRST_ID + number
+
+    def _leave(self, verb: str, done: str, watch: bool = True) -> Report:
+        """Do it, then watch until another controller leads, if this one did and there are others."""
+        before = self._lab.quorum()
+        begun = time.monotonic()
+        seconds = self._do(verb)
+        if not watch or before is None or before.leader != self.id:
+            return Report(self.name, done, seconds)
+        others = [one for one in self._lab.controllers.values() if one.id != self.id]
+        up = [one.address for one in others if one.state == "running"]
+        if len(up) <= len(self._lab.controllers) // 2:
+            note = "no majority of the controllers is left, so nobody leads"
+            return Report(self.name, done, seconds, notes=(note,))
+        leads: list[int] = []
+
+        def replaced() -> bool:
+            now = quorum.leader_of(up, 0.3)
+            if now is not None and now.leader is not None:
+                leads.append(now.leader)
+            return bool(leads)
+
+        after = _seconds_until(replaced, begun, begun + QUORUM_SECONDS)
+        if after is None:
+            note = f"no other controller led within {QUORUM_SECONDS:.0f} s"
+        else:
+            note = f"controller {leads[0]} leads after {after:.1f} s"
+        return Report(self.name, done, seconds, notes=(note,))
+
+
 class LabBroker(LabNode):
     """A broker of a lab."""
 
@@ -277,7 +332,7 @@ class LabBroker(LabNode):
         led = [p for p in before.partitions if p.leader == self.id] if before else []
         begun = time.monotonic()
         seconds = self._do(verb)
-        limit = begun + topology.ZOOKEEPER_SESSION_SECONDS + 10
+        limit = begun + topology.ZOOKEEPER_SESSION_SECONDS + (10 if self._others_run() else 0)
 
         def dropped() -> bool:
             if self._registered() is False:
@@ -293,7 +348,7 @@ class LabBroker(LabNode):
                 done,
                 seconds,
                 led=len(led),
-                notes=(f"ZooKeeper has not dropped it within {limit - begun:.0f} s",),
+                notes=(self._why_still_listed(limit - begun),),
             )
         # With nobody else in the ISR there is nobody to elect; all others find a leader, in a moment.
         hopeless = {(p.topic, p.id) for p in led if set(p.isr) <= {self.id}}
@@ -315,23 +370,45 @@ class LabBroker(LabNode):
             len(led),
             new_leaders if led and not hopeless else None,
             tuple(f"{topic} {number}" for topic, number in sorted(hopeless | waiting)),
+            keeper=self._keeper,
         )
+
+    @property
+    def _keeper(self) -> str:
+        return "ZooKeeper" if self._lab.mode == "zookeeper" else "the controller"
+
+    def _why_still_listed(self, seconds: float) -> str:
+        if self._lab.mode != "zookeeper" and self._lab.probe.metadata(1) is None:
+            return "no other broker is there to say what the controllers know"
+        return f"{self._keeper} has not dropped it within {seconds:.0f} s"
 
     def _return(self, verb: str, done: str) -> Report:
         # A broker that was frozen is listed until its session has expired, which may be a moment from now.
-        heard = heard_from(self._lab.zookeeper_port, self.id)
+        heard = self._heard()
         begun = time.monotonic()
         seconds = self._do(verb)
         limit = begun + seconds + topology.ZOOKEEPER_SESSION_SECONDS + 10
 
         def listed() -> bool:
-            return bool(heard_from(self._lab.zookeeper_port, self.id) - heard)
+            return bool(self._heard() - heard) and self._registered() is True
 
-        return Report(self.name, done, seconds, _seconds_until(listed, begun, limit))
+        after = _seconds_until(listed, begun, limit)
+        return Report(self.name, done, seconds, after, keeper=self._keeper)
+
+    def _heard(self) -> frozenset[str]:
+        if self._lab.mode == "zookeeper":
+            return heard_from(self._lab.zookeeper_port, self.id)
+        now = self._lab.quorum()
+        copies = now.observers if now else ()
+        return frozenset(str(copy.fetched) for copy in copies if copy.id == self.id)
 
     def _registered(self) -> bool | None:
-        ids = registered_brokers(self._lab.zookeeper_port)
+        ids = self._lab.registered()
         return None if ids is None else self.id in ids
+
+    def _others_run(self) -> bool:
+        others = (one for one in self._lab.brokers.values() if one.id != self.id)
+        return self._lab.mode == "zookeeper" or any(one.state == "running" for one in others)
 
     def _metadata_without_me(self) -> tuple[Partition, ...] | None:
         now = self._lab.probe.metadata(1)
@@ -348,15 +425,20 @@ def _seconds_until(true: Callable[[], bool], begun: float, limit: float) -> floa
 
 
 class Lab:
-    """A running ZooKeeper and its brokers.
+    """A running ZooKeeper, or controllers in its place, and the brokers.
 
     Attributes
     ----------
-    bootstrap_servers, zookeeper_connect : str
-        What clients are given, as ``host:port`` (the brokers' joined by commas).
-    zookeeper : LabNode
+    bootstrap_servers, zookeeper_connect, bootstrap_controllers : str
+        What clients are given, as ``host:port`` (those of several nodes joined by commas); empty where there is none.
+    mode : str
+        ``zookeeper``, ``kraft``, or ``migrating`` while there are both ZooKeeper and a controller.
     brokers : dict of int to LabBroker
         By broker id, from 1.
+    controllers : dict of int to LabController
+        By number, from 1; empty in mode ``zookeeper``.
+    migration : Migration
+        The steps from ZooKeeper to controllers.
     """
 
     def __init__(self, folder: LabFolder, status: Mapping[str, Any]) -> None:
@@ -370,7 +452,15 @@ class Lab:
         self.zookeeper_connect: str = status["zookeeper_connect"]
         self.cluster_id: str | None = status["cluster_id"]
         self.runtime: str = status["runtime"]
-        self.zookeeper = LabNode(self, "zookeeper")
+        self.mode: str = status["mode"]
+        self.bootstrap_controllers: str = status["bootstrap_controllers"]
+        self._zookeeper = LabNode(self, "zookeeper") if self.zookeeper_connect else None
+        numbers = [node["id"] for node in status["nodes"] if node["role"] == "controller"]
+        self.controllers = {
+            number - kraft.FIRST_ID: LabController(self, number - kraft.FIRST_ID)
+            for number in numbers
+        }
+        self.migration = Migration(self)
         self.brokers = {
             node["id"]: LabBroker(self, node["id"])
             for node in status["nodes"]
@@ -393,6 +483,8 @@ class Lab:
     @property
     def zookeeper_client(self) -> dict[str, Any]:
         """What a ZooKeeper client needs to know of this lab: ``KazooClient(**lab.zookeeper_client)``."""
+        if self._zookeeper is None:
+            raise NodeFailedError(kraft.NO_ZOOKEEPER)
         return copy.deepcopy(self._zookeeper_client)
 
     @property
@@ -402,11 +494,45 @@ class Lab:
 
     @property
     def nodes(self) -> dict[str, LabNode]:
-        """ZooKeeper and the brokers by name, in this order."""
-        return {node.name: node for node in (self.zookeeper, *self.brokers.values())}
+        """ZooKeeper, the controllers and the brokers by name, in this order."""
+        keepers = [] if self._zookeeper is None else [self._zookeeper]
+        return {n.name: n for n in (*keepers, *self.controllers.values(), *self.brokers.values())}
+
+    @property
+    def zookeeper(self) -> LabNode:
+        """ZooKeeper.
+
+        Raises
+        ------
+        NodeFailedError
+            The lab has none.
+        """
+        if self._zookeeper is None:
+            raise NodeFailedError(kraft.NO_ZOOKEEPER)
+        return self._zookeeper
+
+    def quorum(self) -> quorum.Quorum | None:
+        """Return what the controllers' leader says of their quorum; None when nobody leads, or there are none."""
+        return quorum.leader_of([one.address for one in self.controllers.values()], 0.3)
+
+    def registered(self) -> frozenset[int] | None:
+        """Return the ids of the brokers that belong to the cluster now; None when nobody can tell.
+
+        ZooKeeper says it by their znodes; the controllers' list is told by the brokers, which follow it.
+        """
+        if self.mode == "zookeeper":
+            return registered_brokers(self.zookeeper_port)
+        seen = self.probe.metadata(1)
+        return seen.brokers if seen else None
+
+    def refresh(self) -> None:
+        """Learn anew which nodes there are."""
+        self._take(self.status())
 
     @property
     def zookeeper_port(self) -> int:
+        if self._zookeeper is None:
+            raise NodeFailedError(kraft.NO_ZOOKEEPER)
         return int(self.zookeeper_connect.rpartition(":")[2])
 
     @property
@@ -418,7 +544,7 @@ class Lab:
     def on_article_ports(self) -> bool:
         """Whether ZooKeeper and broker 1 have the ports of the article, 2181 and 9092."""
         return (
-            self.zookeeper_port == topology.ARTICLE_ZOOKEEPER_PORT
+            self.zookeeper_connect.endswith(f":{topology.ARTICLE_ZOOKEEPER_PORT}")
             and f":{topology.ARTICLE_BROKER_PORT}" in self.bootstrap_servers
         )
 
@@ -451,7 +577,8 @@ class Lab:
         count = len(self.brokers)
         plural = "broker" if count == 1 else "brokers"
         trouble = f"; {', '.join(down)}, lab.repair() brings it back" if down else ""
-        return f"ZooKeeper on {self.zookeeper_port} and {count} {plural} on {_port_list(nodes)}{trouble}"
+        keepers = _keepers(nodes)
+        return f"{keepers} and {count} {plural} on {_port_list(nodes, 'broker')}{trouble}"
 
     def progress(self) -> Progress:
         """Return a progress that shows nothing: a verb's report says it all."""
@@ -522,11 +649,12 @@ class Lab:
 
     def explain(self) -> Settings:
         """Return the lab's settings beside production's, each with its reason."""
-        return Settings(len(self.brokers))
+        return Settings(len(self.brokers), self.mode)
 
     def __repr__(self) -> str:
         plural = "broker" if len(self.brokers) == 1 else "brokers"
-        return f"<Lab {self.name!r}: ZooKeeper and {len(self.brokers)} {plural}, {self.state}>"
+        keepers = {"zookeeper": "ZooKeeper", "kraft": "KRaft"}.get(self.mode, "ZooKeeper, KRaft")
+        return f"<Lab {self.name!r}: {keepers} and {len(self.brokers)} {plural}, {self.state}>"
 
     def _repr_html_(self) -> str:
         try:
@@ -572,20 +700,35 @@ def _what_is_wrong(node: Mapping[str, Any]) -> str:
 _MARKS = {"running": "●", "paused": "◐", "starting": "◌"}
 
 
-def _port_list(nodes: list[dict[str, Any]]) -> str:
-    return ", ".join(str(node["port"]) for node in nodes if node["role"] == "broker")
+def _port_list(nodes: list[dict[str, Any]], role: str) -> str:
+    return ", ".join(str(node["port"]) for node in nodes if node["role"] == role)
+
+
+def _keepers(nodes: list[dict[str, Any]]) -> str:
+    """Say who keeps the list of the brokers, and where."""
+    said = []
+    if zookeeper := _port_list(nodes, "zookeeper"):
+        said.append(f"ZooKeeper on {zookeeper}")
+    if controllers := _port_list(nodes, "controller"):
+        plural = "controllers" if "," in controllers else "a controller"
+        said.append(f"{plural} on {controllers}")
+    return ", ".join(said)
 
 
 class Settings:
     """The lab's settings beside production's, as a table."""
 
-    def __init__(self, brokers: int) -> None:
-        self.zookeeper = topology.ZOOKEEPER_SETTINGS
-        self.broker = topology.broker_settings(brokers)
+    def __init__(self, brokers: int, mode: str = "zookeeper") -> None:
+        with_zookeeper, with_controllers = mode != "kraft", mode != "zookeeper"
+        self.zookeeper = topology.ZOOKEEPER_SETTINGS if with_zookeeper else ()
+        self.controller = kraft.controller_settings(brokers) if with_controllers else ()
+        of_broker = topology.broker_settings if with_zookeeper else kraft.kraft_broker_settings
+        self.broker = of_broker(brokers)
 
     def _files(self) -> Iterator[tuple[str, tuple[Setting, ...]]]:
-        yield "zookeeper.properties", self.zookeeper
-        yield "server.properties", self.broker
+        for role in topology.PROPERTIES_FILES:
+            if settings := getattr(self, role):
+                yield topology.PROPERTIES_FILES[role], settings
 
     def __repr__(self) -> str:
         lines = []

@@ -13,6 +13,7 @@ from brokerlab.errors import BrokerLabError, ResourceError
 
 MB = 1_000_000
 # Measured resident memory, rounded up, with room for what a lesson adds.
+CONTROLLER_MEMORY = 160 * MB
 ZOOKEEPER_MEMORY = 90 * MB
 BROKER_MEMORY = 180 * MB
 LAB_DISK = 300 * MB
@@ -72,13 +73,14 @@ def _cgroup_files() -> list[tuple[Path, Path, Path, str]]:
     return found
 
 
-def needed_memory(brokers: int) -> int:
-    """Return the bytes of memory that ZooKeeper and this many brokers need."""
-    return ZOOKEEPER_MEMORY + brokers * BROKER_MEMORY
+def needed_memory(brokers: int, controllers: int = 0) -> int:
+    """Return the bytes of memory that this many brokers need, and with them so many controllers, or else ZooKeeper."""
+    keepers = controllers * CONTROLLER_MEMORY or ZOOKEEPER_MEMORY
+    return keepers + brokers * BROKER_MEMORY
 
 
-def check_memory(brokers: int, available: int | None = None) -> None:
-    """Make sure that ZooKeeper and this many brokers fit into memory.
+def check_memory(brokers: int, available: int | None = None, controllers: int = 0) -> None:
+    """Make sure that this many brokers fit into memory, and with them so many controllers, or else ZooKeeper.
 
     Raises
     ------
@@ -86,13 +88,18 @@ def check_memory(brokers: int, available: int | None = None) -> None:
         They do not; the sentence offers what fits.
     """
     free = available_memory() if available is None else available
-    if needed_memory(brokers) <= free:
+    if needed_memory(brokers, controllers) <= free:
         return
+    keepers = (
+        f"{controllers} controller{'s' if controllers > 1 else ''}" if controllers else "ZooKeeper"
+    )
     shortage = (
-        f"{brokers} broker{'s' if brokers > 1 else ''} and ZooKeeper need {needed_memory(brokers) // MB} MB of memory "
+        f"{brokers} broker{'s' if brokers > 1 else ''} and {keepers} need {needed_memory(brokers, controllers) // MB} MB of memory "
         f"and {free // MB} MB are free"
     )
-    fitting = max((n for n in range(1, brokers) if needed_memory(n) <= free), default=0)
+    fitting = max(
+        (n for n in range(1, brokers) if needed_memory(n, controllers) <= free), default=0
+    )
     if fitting:
         raise ResourceError(
             f"{shortage}: close other programs, or take a smaller lab with brokerlab.start(brokers={fitting})."

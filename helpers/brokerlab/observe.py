@@ -15,13 +15,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from brokerlab.errors import BrokerLabError, NodeFailedError
+from brokerlab.kraft import FIRST_ID
 from brokerlab.lab import Lab
 from brokerlab.probes import FREEZE_SECONDS, Metadata, registered_brokers
 from brokerlab.probes import Partition as PartitionView
+from brokerlab.quorum import leader_of
 
 KEPT_EVENTS = 50
 PERIOD = 0.15
 """Seconds from one look at the cluster to the next: what changes shows five times a second or more."""
+
+QUORUM_SECONDS = 0.3
+"""How long a controller has to answer: a frozen one would else hold up the picture."""
 
 REST = 0.02
 """Seconds between two snapshots at least, however long one takes: a busy cell makes each step of it wait."""
@@ -68,17 +73,19 @@ class Snapshot:
         Whether a broker answered.
     cluster_id : str or None
     controller : int or None
-        Broker id.
+        The id of the broker, or of the controller of a lab without ZooKeeper, that decides.
     nodes : tuple of NodeView
-        ZooKeeper first, then the brokers by id.
+        ZooKeeper and the controllers first, then the brokers by id.
     registered : tuple of int
-        Ids of the brokers that hold their znode in ZooKeeper.
+        Ids of the brokers that hold their znode in ZooKeeper; where controllers decide, of those that they let in.
     topics : tuple of TopicView
         By name.
     events : tuple of Event
         What changed lately, the newest last; empty in a single snapshot.
     problem : str or None
         What could not be asked, in one sentence.
+    mode : str
+        As in `brokerlab.lab.Lab.mode`.
     """
 
     taken: float
@@ -90,6 +97,7 @@ class Snapshot:
     topics: tuple[TopicView, ...]
     events: tuple[Event, ...]
     problem: str | None
+    mode: str = "zookeeper"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as plain dictionaries and lists, ready for JSON."""
@@ -111,18 +119,28 @@ def snapshot(lab: Lab) -> Snapshot:
         NodeView(*(node[key] for key in ("name", "role", "id", "port", "state", "pid")))
         for node in status["nodes"]
     )
-    registered = registered_brokers(lab.zookeeper_port)
+    mode: str = status["mode"]
     metadata = _metadata(lab, nodes)
+    controller = metadata.controller if metadata else None
     problems = []
-    if registered is None:
-        problems.append("ZooKeeper does not answer")
+    if mode == "zookeeper":
+        registered = registered_brokers(int(status["zookeeper_connect"].rpartition(":")[2]))
+        if registered is None:
+            problems.append("ZooKeeper does not answer")
+    else:
+        registered = metadata.brokers if metadata else None
+        if mode == "kraft" or status["phase"] not in ("", "start_controller"):
+            quorum = leader_of(status["bootstrap_controllers"].split(","), QUORUM_SECONDS)
+            controller = quorum.leader if quorum else None
+            if quorum is None:
+                problems.append("no controller leads")
     if metadata is None:
         problems.append("no broker answers")
     return Snapshot(
         taken=taken,
         reachable=metadata is not None,
         cluster_id=metadata.cluster_id if metadata else None,
-        controller=metadata.controller if metadata else None,
+        controller=controller,
         nodes=nodes,
         registered=tuple(sorted(registered or ())),
         topics=tuple(_topics(metadata)) if metadata else (),
@@ -130,6 +148,7 @@ def snapshot(lab: Lab) -> Snapshot:
         problem=f"{' and '.join(problems)}: lab.repair() starts what is down."
         if problems
         else None,
+        mode=mode,
     )
 
 
@@ -158,18 +177,31 @@ def changes(before: Snapshot, after: Snapshot) -> Iterator[Event]:
     for node in after.nodes:
         if states.get(node.name) != node.state:
             yield Event(at, f"{node.name} is {node.state}")
-    if "ZooKeeper" not in (before.problem or "") + (after.problem or ""):
-        for broker in sorted(set(before.registered) - set(after.registered)):
-            yield Event(at, f"ZooKeeper dropped broker {broker}")
-        for broker in sorted(set(after.registered) - set(before.registered)):
-            yield Event(at, f"ZooKeeper registered broker {broker}")
+    yield from _list_changes(before, after)
     if not (before.reachable and after.reachable):
         if before.reachable != after.reachable:
             yield Event(at, "the brokers answer again" if after.reachable else "no broker answers")
         return
     if before.controller != after.controller and after.controller is not None:
-        yield Event(at, f"broker {after.controller} is the controller")
+        who = "controller" if after.controller > FIRST_ID else "broker"
+        leads = "leads the controllers" if after.controller > FIRST_ID else "is the controller"
+        yield Event(at, f"{who} {after.controller} {leads}")
     yield from _topic_changes(before, after)
+
+
+def _list_changes(before: Snapshot, after: Snapshot) -> Iterator[Event]:
+    """Tell who left the list of the brokers and who came, as far as it was known both times."""
+    keeper = "ZooKeeper" if after.mode == "zookeeper" else "the controller"
+    if after.mode == "zookeeper":
+        known = "ZooKeeper" not in (before.problem or "") + (after.problem or "")
+    else:
+        known = before.reachable and after.reachable
+    if not known:
+        return
+    for broker in sorted(set(before.registered) - set(after.registered)):
+        yield Event(after.taken, f"{keeper} dropped broker {broker}")
+    for broker in sorted(set(after.registered) - set(before.registered)):
+        yield Event(after.taken, f"{keeper} registered broker {broker}")
 
 
 def _topic_changes(before: Snapshot, after: Snapshot) -> Iterator[Event]:

@@ -111,6 +111,7 @@ class KafkaProbe:
     """
 
     def __init__(self, client: Mapping[str, Any]) -> None:
+        self.bootstrap_servers: str = client["bootstrap.servers"]
         self._settings: dict[str, Any] = {
             **client,
             # The client keeps asking the broker that answered last; a frozen one is given up after this.

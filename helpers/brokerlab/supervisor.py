@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokerlab import access, machine, neighbours, probes, settings, topology
+from brokerlab import access, kraft, machine, neighbours, probes, quorum, settings, topology
 from brokerlab.access import Access
 from brokerlab.errors import (
     BrokerLabError,
@@ -40,14 +40,15 @@ from brokerlab.errors import (
 )
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.lastwords import why_it_died
+from brokerlab.migrator import Migrator
 from brokerlab.processes import Identity
 from brokerlab.runtimes import RunningNode, Runtime, choice
 from brokerlab.topology import NodeSpec, Ports
+from brokerlab.waiting import until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LAB_STOP_SECONDS = 4.0
-POLL_SECONDS = 0.02
 STARTS = 3
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,9 @@ class Supervisor:
         self._why = ""
         self._auth_why = ""
         self._cluster_id: str | None = None
+        self.controllers = 0
+        self.migrator: Migrator | None = None
+        self._probe: probes.KafkaProbe | None = None
         self._control = folder.socket_address()
         self._access = Access()
         self._changing = asyncio.Lock()
@@ -156,7 +160,7 @@ class Supervisor:
         for orphan in orphans:
             if orphan.send(signal.SIGKILL):
                 log.warning("ended a node left behind: pid %d", orphan.pid)
-        await _until(_all_gone(orphans), 5, "the nodes left behind to end")
+        await until(_all_gone(orphans), 5, "the nodes left behind to end")
         try:
             await asyncio.to_thread(choice.sweep, self.folder)
         except DockerError as error:
@@ -232,6 +236,7 @@ class Supervisor:
             "node": self._node,
             "add_broker": self._add_broker,
             "data": self._data,
+            "migrate": self._migrate,
         }
         async with self._changing:
             self._change = asyncio.current_task()
@@ -253,7 +258,7 @@ class Supervisor:
     async def _answers(self) -> bool:
         """Whether every node is up and the cluster itself says so."""
         ids = {node.spec.id for node in self.nodes.values() if node.spec.role == "broker"}
-        return all(node.up for node in self.nodes.values()) and await self._registered() == ids
+        return all(node.up for node in self.nodes.values()) and await self.registered() == ids
 
     def _leases(self) -> list[dict[str, Any]]:
         kept = [{"pid": None, "what": "kept until `brokerlab stop`"}] if self.kept else []
@@ -273,6 +278,9 @@ class Supervisor:
             "cluster_id": self._cluster_id,
             "bootstrap_servers": self._bootstrap_servers,
             "zookeeper_connect": self._zookeeper_connect,
+            "bootstrap_controllers": self._addresses("controller"),
+            "mode": self.mode,
+            "phase": self.migrator.phase if self.migrator else "",
             "nodes": [node.to_dict() for node in self.nodes.values()],
             "supervisor": own.to_dict() if own else None,
             "control": str(self._control),
@@ -280,22 +288,39 @@ class Supervisor:
         }
 
     @property
+    def mode(self) -> str:
+        """``zookeeper``, ``kraft``, or ``migrating`` while there are both."""
+        if not self.of_role("controller"):
+            return "zookeeper"
+        return "migrating" if self.of_role("zookeeper") else "kraft"
+
+    def of_role(self, role: str) -> list[Node]:
+        """Return the nodes of this role."""
+        return [node for node in self.nodes.values() if node.spec.role == role]
+
+    def _addresses(self, role: str) -> str:
+        return ",".join(f"{topology.HOST}:{node.spec.port}" for node in self.of_role(role))
+
+    @property
     def _bootstrap_servers(self) -> str:
-        specs = [node.spec for node in self.nodes.values() if node.spec.role == "broker"]
-        return ",".join(f"{topology.HOST}:{spec.port}" for spec in specs)
+        return self._addresses("broker")
 
     @property
     def _zookeeper_connect(self) -> str:
-        return f"{topology.HOST}:{self._ports.zookeeper}" if self._ports else ""
+        return self._addresses("zookeeper")
+
+    @property
+    def zookeeper_client(self) -> dict[str, Any]:
+        """What a ZooKeeper client needs to know of this lab."""
+        return self._access.zookeeper(self._zookeeper_connect)
 
     def _write_client_files(self) -> None:
-        """Write what clients of this lab are given, anew whenever there is another broker."""
+        """Write what clients of this lab are given, anew whenever there are other nodes."""
         if self._access.secret:
             access.write(self.folder.login_file, self._access.jaas())
         kafka = self._access.kafka(self._bootstrap_servers)
         access.write(self.folder.client_file, access.properties(kafka))
-        zookeeper = self._access.zookeeper(self._zookeeper_connect)
-        access.write(self.folder.zookeeper_client_file, json.dumps(zookeeper))
+        access.write(self.folder.zookeeper_client_file, json.dumps(self.zookeeper_client))
 
     def _write_state(self) -> None:
         if self._owns_folder():
@@ -316,16 +341,24 @@ class Supervisor:
         overrides: dict[str, dict[str, str]] | None = None,
         runtime: str | None = None,
         auth: str = "auto",
+        mode: str | None = None,
+        controllers: int = 1,
     ) -> dict[str, Any]:
         """Start the lab, or say what already runs."""
         self.kept = self.kept or keep
         overrides = overrides or {}
         if self.state != "new":
             self._check_same(brokers, overrides, runtime, auth)
+            self._check_mode(mode)
             return await self._status() | {"attached": True}
+        runtime = runtime or self.settings.runtime
+        if mode == "kraft":
+            self.controllers = controllers
+            self._cluster_id = kraft.new_cluster_id()
+            if runtime == "auto":
+                runtime = "local"
         try:
-            how = runtime or self.settings.runtime
-            await self._start_lab(steps, brokers or 3, overrides, how, auth)
+            await self._start_lab(steps, brokers or 3, overrides, runtime, auth)
         except BaseException:
             # Half a lab is of no use to anybody: take it all down, and let the next start begin afresh.
             self._finished.set()
@@ -361,6 +394,12 @@ class Supervisor:
                     f"The lab {self.folder.name!r} already runs with other {role} properties: stop it (`brokerlab stop`), then start again."
                 )
 
+    def _check_mode(self, mode: str | None) -> None:
+        if mode not in (None, self.mode):
+            raise SettingError(
+                f"The lab {self.folder.name!r} already runs in mode {self.mode!r} and {mode!r} was asked for: stop it (`brokerlab stop`), or start another with name='other'."
+            )
+
     async def _start_lab(
         self,
         steps: Steps,
@@ -372,7 +411,7 @@ class Supervisor:
         self.state = "starting"
         self._started_with = brokers
         self._overrides.update(overrides)
-        machine.check_memory(brokers)
+        machine.check_memory(brokers, controllers=self.controllers)
         machine.check_disk(self.folder.path, machine.LAB_DISK, "BROKERLAB_HOME")
         self._runtime, self._why = await asyncio.to_thread(
             choice.choose, runtime, self.settings, self.folder
@@ -385,6 +424,14 @@ class Supervisor:
         if closed:
             with steps.step(f"Clients must log in: {self._auth_why}"):
                 pass
+        if self.controllers and self._runtime and self._runtime.apart:
+            raise SettingError(
+                f"A lab without ZooKeeper runs as local processes only: leave out runtime={self._runtime.name!r}, or give runtime='local'."
+            )
+        if self.controllers and closed:
+            raise SettingError(
+                "A lab without ZooKeeper cannot ask for a password yet: set BROKERLAB_AUTH=off if you trust everybody on this machine."
+            )
         ports = self._choose_ports(brokers)
         try:
             await self._start_nodes(steps, ports)
@@ -402,34 +449,30 @@ class Supervisor:
         return any("Address already in use" in self._log(node) for node in self.nodes.values())
 
     def _choose_ports(self, brokers: int) -> Ports:
-        return topology.choose_ports(brokers, ports_of_running_labs(self.folder.home))
+        reserved = ports_of_running_labs(self.folder.home)
+        return topology.choose_ports(brokers, reserved, self.controllers)
 
     async def _start_nodes(self, steps: Steps, ports: Ports) -> None:
         assert self._runtime is not None
         brokers = self._started_with
         self._ports = ports
-        self.nodes = {}
-        specs = [
-            topology.zookeeper(
-                ports.zookeeper,
-                self._overrides["zookeeper"],
-                self._runtime.apart,
-                closed=self._access.secret is not None,
-            )
-        ]
-        specs += [self._broker_spec(number) for number in range(1, brokers + 1)]
-        for spec in specs:
-            self.nodes[spec.name] = Node(spec)
+        keepers = (
+            [self.controller_spec(number) for number in range(1, self.controllers + 1)]
+            if self.controllers
+            else [
+                topology.zookeeper(
+                    ports.zookeeper,
+                    self._overrides["zookeeper"],
+                    self._runtime.apart,
+                    closed=self._access.secret is not None,
+                )
+            ]
+        )
+        specs = [*keepers, *(self._broker_spec(number) for number in range(1, brokers + 1))]
+        self.nodes = {spec.name: Node(spec) for spec in specs}
+        others = self.of_role("broker")
         self._write_client_files()
-        zookeeper, *others = self.nodes.values()
-        with steps.step(f"ZooKeeper serves on {topology.HOST}:{ports.zookeeper}"):
-            await self._launch(zookeeper)
-            if self._access.secret:
-                # A tenth of a second, which passes here while ZooKeeper starts.
-                await asyncio.to_thread(importlib.import_module, "kazoo.client")
-            await self._until_usable(zookeeper)
-            if self._access.secret:
-                await asyncio.to_thread(self._tell_brokers_whom_to_let_in)
+        await self._start_keepers(steps, keepers)
         plural = "broker" if brokers == 1 else "brokers"
         where = ", ".join(str(node.spec.port) for node in others)
         with steps.step(f"{brokers} {plural} registered, on {where}"):
@@ -463,8 +506,58 @@ class Supervisor:
             client.stop()
             client.close()
 
+    async def _start_keepers(self, steps: Steps, keepers: Sequence[NodeSpec]) -> None:
+        """Start those who keep the list of the brokers: ZooKeeper, or the controllers."""
+        nodes = [self.nodes[spec.name] for spec in keepers]
+        where = ", ".join(f"{topology.HOST}:{spec.port}" for spec in keepers)
+        plural = "controllers elect their leader" if len(nodes) > 1 else "a controller leads"
+        said = plural if self.controllers else "ZooKeeper serves"
+        with steps.step(f"{said} on {where}"):
+            for node in nodes:
+                await self.launch(node)
+            if self._access.secret:
+                # A tenth of a second, which passes here while ZooKeeper starts.
+                await asyncio.to_thread(importlib.import_module, "kazoo.client")
+            for node in nodes:
+                await self.until_usable(node)
+            if self._access.secret:
+                await asyncio.to_thread(self._tell_brokers_whom_to_let_in)
+
+    def controller_spec(self, number: int, migrating: bool = False) -> NodeSpec:
+        """Describe a controller of this lab."""
+        assert self._ports is not None and self._cluster_id is not None
+        return kraft.controller(
+            number,
+            self._ports,
+            self.controllers or 1,
+            self._started_with,
+            self._cluster_id,
+            self._overrides["broker"],
+            migrating,
+        )
+
+    def kraft_broker_spec(self, number: int) -> NodeSpec:
+        """Describe a broker of this lab that follows the controllers."""
+        assert self._ports is not None and self._cluster_id is not None
+        return kraft.broker(
+            number,
+            self._ports,
+            self.controllers or 1,
+            self._started_with,
+            self._cluster_id,
+            self._overrides["broker"],
+        )
+
+    @property
+    def ports(self) -> Ports:
+        """The ports that the lab's nodes have, or may have."""
+        assert self._ports is not None
+        return self._ports
+
     def _broker_spec(self, number: int) -> NodeSpec:
         assert self._ports is not None and self._runtime is not None
+        if self.controllers:
+            return self.kraft_broker_spec(number)
         return topology.broker(
             number,
             self._ports.of_broker(number),
@@ -475,7 +568,7 @@ class Supervisor:
             closed=self._access.secret is not None,
         )
 
-    async def _launch(self, node: Node) -> None:
+    async def launch(self, node: Node) -> None:
         runtime = self._runtime
         assert runtime is not None
         topology.check_port_free(node.spec.name, node.spec.port)
@@ -489,7 +582,7 @@ class Supervisor:
         node.state = "starting"
         self._write_state()
 
-    async def _until_usable(self, node: Node) -> None:
+    async def until_usable(self, node: Node) -> None:
         assert self._ports is not None
         port = self._ports.zookeeper
         itself = probes.KafkaProbe(self._access.kafka(f"{topology.HOST}:{node.spec.port}"))
@@ -498,13 +591,16 @@ class Supervisor:
             self._check_alive(node)
             if node.spec.role == "zookeeper":
                 return await asyncio.to_thread(probes.zookeeper_serves, port)
-            if node.spec.id not in await self._registered():
+            if node.spec.role == "controller":
+                return await self._leads() and await self._answered(node)
+            # In KRaft mode it is its own witness: it serves only after the controllers have let it in.
+            if not node.spec.kraft and node.spec.id not in await self._in_zookeeper():
                 return False
             # A broker registers before it opens its port, and serves before it knows the cluster.
             seen = await asyncio.to_thread(itself.metadata)
             return seen is not None and node.spec.id in seen.brokers
 
-        await _until(usable, START_SECONDS, f"{node.spec.name} to be usable")
+        await until(usable, START_SECONDS, f"{node.spec.name} to be usable")
         node.state = "running"
         self._write_state()
 
@@ -515,9 +611,9 @@ class Supervisor:
         znode in the way and gives up. That is no fault of anybody: it is started once more.
         """
         for _ in range(STARTS):
-            await self._launch(node)
+            await self.launch(node)
             try:
-                return await self._until_usable(node)
+                return await self.until_usable(node)
             except NodeFailedError as error:
                 failed = error
                 if node.state != "died" or "NodeExists" not in node.cause:
@@ -525,10 +621,31 @@ class Supervisor:
             await self._until_forgotten(steps, node)
         raise failed
 
-    async def _registered(self) -> frozenset[int]:
+    async def registered(self) -> frozenset[int]:
+        """Return the ids of the brokers that belong to the cluster now, as ZooKeeper or the controllers say."""
+        if self.mode == "zookeeper":
+            return await self._in_zookeeper()
+        seen = await self.metadata()
+        return seen.brokers if seen else frozenset()
+
+    async def metadata(self) -> probes.Metadata | None:
+        """Ask the brokers what there is."""
+        where = self._bootstrap_servers
+        if self._probe is None or self._probe.bootstrap_servers != where:
+            self._probe = probes.KafkaProbe(self._access.kafka(where))
+        return await asyncio.to_thread(self._probe.metadata)
+
+    async def _in_zookeeper(self) -> frozenset[int]:
         assert self._ports is not None
         ids = await asyncio.to_thread(probes.registered_brokers, self._ports.zookeeper)
         return ids or frozenset()
+
+    async def _leads(self) -> bool:
+        where = self._addresses("controller").split(",")
+        return await asyncio.to_thread(quorum.leader_of, where) is not None
+
+    async def _answered(self, node: Node) -> bool:
+        return await asyncio.to_thread(quorum.ask, f"{topology.HOST}:{node.spec.port}") is not None
 
     async def _until_coordinated(self, brokers: int) -> None:
         probe = probes.KafkaProbe(self._access.kafka(self._bootstrap_servers))
@@ -604,7 +721,12 @@ class Supervisor:
 
     async def _start_node(self, steps: Steps, node: Node) -> None:
         assert self._ports is not None
-        if node.spec.role == "broker":
+        if node.spec.role == "broker" and node.spec.kraft:
+            if not await self._leads():
+                raise NodeFailedError(
+                    f"{node.spec.name} cannot start while most controllers are down: lab.repair() brings back all."
+                )
+        elif node.spec.role == "broker":
             if not await asyncio.to_thread(probes.zookeeper_serves, self._ports.zookeeper):
                 raise NodeFailedError(
                     f"{node.spec.name} cannot start while ZooKeeper is {self.nodes['zookeeper'].state}: lab.repair() brings back both."
@@ -621,21 +743,21 @@ class Supervisor:
         """
 
         async def forgotten() -> bool:
-            return node.spec.id not in await self._registered()
+            return node.spec.id not in await self._in_zookeeper()
 
         if not await forgotten():
             with steps.step(
                 f"ZooKeeper forgets the old session of {node.spec.name} (at most {topology.ZOOKEEPER_SESSION_SECONDS:.0f} s after a kill)"
             ):
                 limit = topology.ZOOKEEPER_SESSION_SECONDS + 10
-                await _until(forgotten, limit, f"ZooKeeper to forget {node.spec.name}")
+                await until(forgotten, limit, f"ZooKeeper to forget {node.spec.name}")
 
     async def _stop_node(self, steps: Steps, node: Node) -> None:
-        await self._end(node, STOP_SECONDS)
+        await self.end(node, STOP_SECONDS)
         node.state = "stopped"
 
     async def _kill_node(self, steps: Steps, node: Node) -> None:
-        await self._end(node, 0)
+        await self.end(node, 0)
         node.state = "killed"
 
     async def _pause_node(self, steps: Steps, node: Node) -> None:
@@ -648,7 +770,7 @@ class Supervisor:
         await _to_its_end(node.running.resume)
         node.state = "running"
 
-    async def _end(self, node: Node, patience: float) -> None:
+    async def end(self, node: Node, patience: float) -> None:
         """End a node: politely for `patience` seconds, then as a crash would."""
         running = node.running
         if running is None or not running.alive():
@@ -660,14 +782,18 @@ class Supervisor:
             await _to_its_end(running.resume)
             await _to_its_end(running.terminate)
             with contextlib.suppress(NodeFailedError):
-                await _until(gone, patience, f"{node.spec.name} to stop")
+                await until(gone, patience, f"{node.spec.name} to stop")
         if running.alive():
             await _to_its_end(running.kill)
-            await _until(gone, 5, f"{node.spec.name} to end")
+            await until(gone, 5, f"{node.spec.name} to end")
 
     async def _add_broker(self, steps: Steps) -> dict[str, Any]:
         """Let one more broker join."""
-        number = 1 + max(node.spec.id or 0 for node in self.nodes.values())
+        if self.mode == "migrating":
+            raise NodeFailedError(
+                "No broker can join in the middle of a migration: finish its steps, then add one."
+            )
+        number = 1 + max(node.spec.id or 0 for node in self.of_role("broker"))
         if number > topology.MOST_BROKERS:
             raise SettingError(
                 f"The lab has {topology.MOST_BROKERS} brokers, and that is all it can hold."
@@ -680,25 +806,50 @@ class Supervisor:
         try:
             await self._start_node(steps, node)
         except BrokerLabError:
-            await self._end(node, 0)
+            await self.end(node, 0)
             del self.nodes[spec.name]
             self._write_state()
             raise
         self._write_client_files()
         return node.to_dict()
 
+    async def _migrate(self, steps: Steps, step: str) -> dict[str, Any]:
+        """Take one step of the way from ZooKeeper to controllers."""
+        assert self._runtime is not None
+        if self._runtime.apart or self.folder.name == "main":
+            raise NodeFailedError(
+                "Only a lab of its own, of local processes, can be migrated: brokerlab.start(name='migration', runtime='local')."
+            )
+        if self._access.secret:
+            raise NodeFailedError(
+                "A lab that asks for a password cannot be migrated yet: stop it, set BROKERLAB_AUTH=off if you trust everybody on this machine, and start again."
+            )
+        if self.migrator is None:
+            self.migrator = Migrator(self)
+        begun = time.monotonic()
+        changes = await self.migrator.take(steps, step)
+        self._write_client_files()
+        self._write_state()
+        return {"seconds": time.monotonic() - begun, "changes": changes}
+
+    async def renew(self, steps: Steps, node: Node, spec: NodeSpec) -> None:
+        """Stop a node in an orderly way, and start it again with another properties file."""
+        with steps.step(f"{spec.name} stops"):
+            await self.end(node, STOP_SECONDS)
+        node.state, node.spec = "stopped", spec
+        self._write_state()
+        await self._start_node(steps, node)
+
     async def _stop_nodes(self) -> None:
-        """Stop everything: the brokers first, since they need ZooKeeper to leave in peace."""
+        """Stop everything: the brokers first, since they need ZooKeeper or the controllers to leave in peace."""
         self.state = "stopping"
         self._write_state()
-        nodes = list(self.nodes.values())
-        zookeeper_up = any(n.spec.role == "zookeeper" and n.up for n in nodes)
-        brokers = [n for n in nodes if n.spec.role == "broker"]
+        keepers = [*self.of_role("controller"), *self.of_role("zookeeper")]
         patience = 0.0
-        if zookeeper_up and self._runtime:
+        if keepers and all(node.up for node in keepers) and self._runtime:
             patience = LAB_STOP_SECONDS - self._runtime.clear_seconds
-        await self._end_all(brokers, patience)
-        await self._end_all([n for n in nodes if n.spec.role == "zookeeper"], 1)
+        await self._end_all(self.of_role("broker"), patience)
+        await self._end_all(keepers, 1)
         if self._runtime:
             try:
                 await _to_its_end(self._runtime.clear)
@@ -706,7 +857,7 @@ class Supervisor:
                 log.warning("containers are left behind: %s", error)
 
     async def _end_all(self, nodes: Sequence[Node], patience: float) -> None:
-        ends = (self._end(node, patience) for node in nodes)
+        ends = (self.end(node, patience) for node in nodes)
         for outcome in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(outcome, BrokerLabError):
                 log.warning("a node did not end: %s", outcome)
@@ -729,16 +880,6 @@ def _all_gone(those: Sequence[RunningNode | Identity]) -> Callable[[], Awaitable
         return not any(one.alive() for one in those)
 
     return gone
-
-
-async def _until(true: Callable[[], Awaitable[bool]], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        if time.monotonic() > deadline:
-            raise NodeFailedError(
-                f"Waited {seconds:.0f} s for {what}, in vain: look at `brokerlab logs` and `brokerlab doctor`."
-            )
-        await asyncio.sleep(POLL_SECONDS)
 
 
 def main(argv: list[str]) -> int:

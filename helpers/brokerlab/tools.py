@@ -34,6 +34,7 @@ LOG4J = {kind: file.as_uri() for kind, file in LOG4J_FILES.items()}
 
 MAIN_CLASSES = {
     "zookeeper": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "controller": "kafka.Kafka",
     "broker": "kafka.Kafka",
 }
 
@@ -69,6 +70,8 @@ TOOLS = {
     "kafka-reassign-partitions.sh": Tool(
         "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
     ),
+    "kafka-metadata-quorum.sh": Tool("org.apache.kafka.tools.MetadataQuorumCommand"),
+    "kafka-storage.sh": Tool("kafka.tools.StorageTool"),
     "kafka-dump-log.sh": Tool("kafka.tools.DumpLogSegments"),
     "kafka-producer-perf-test.sh": Tool(
         "org.apache.kafka.tools.ProducerPerformance", heap="256m", settings="--producer.config"

@@ -19,9 +19,12 @@ from brokerlab.processes import listener_on
 HOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 MOST_BROKERS = 8
+MOST_CONTROLLERS = 3
 ARTICLE_ZOOKEEPER_PORT = 2181
 ARTICLE_BROKER_PORT = 9092
 CONNECT_PORT = 8083
+# The sample file of Kafka says 9093, which is the second broker's here.
+CONTROLLER_PORT = 9193
 # Below the ephemeral range of Linux, macOS and Windows: a client that keeps polling a dead broker on an
 # ephemeral port can be given that very port, connect to itself, and keep the broker out for good.
 BLOCKS = range(19_000, 29_984, 16)
@@ -33,6 +36,14 @@ INTERNAL_PORT = 9192
 DATA = "data"
 
 ZOOKEEPER_SESSION_SECONDS = 3.0
+
+
+PROPERTIES_FILES = {
+    "zookeeper": "zookeeper.properties",
+    "controller": "controller.properties",
+    "broker": "server.properties",
+}
+"""Role of a node -> the name of its file, as Kafka's own distribution calls it."""
 
 
 @dataclass(frozen=True)
@@ -242,14 +253,18 @@ class NodeSpec:
     Attributes
     ----------
     name : str
-        ``zookeeper`` or ``broker-1``.
+        ``zookeeper``, ``controller-1`` or ``broker-1``.
     role : str
-        ``zookeeper`` or ``broker``.
+        ``zookeeper``, ``controller`` or ``broker``.
     id : int or None
-        The broker id; None for ZooKeeper.
+        The id in the cluster; None for ZooKeeper.
     port : int
     properties : str
         The text of the file that the process reads.
+    kraft : bool
+        Whether it takes its metadata from controllers and not from ZooKeeper.
+    formatted : str
+        What ``meta.properties`` says before the first start; empty where the node writes it itself.
     """
 
     name: str
@@ -257,11 +272,13 @@ class NodeSpec:
     id: int | None
     port: int
     properties: str
+    kraft: bool = False
+    formatted: str = ""
 
     @property
     def properties_file(self) -> str:
         """The file's name, as Kafka's own distribution calls it."""
-        return "zookeeper.properties" if self.role == "zookeeper" else "server.properties"
+        return PROPERTIES_FILES[self.role]
 
 
 def check_broker_count(brokers: object) -> int:
@@ -438,16 +455,20 @@ def _escape(value: str) -> str:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of a lab: one for ZooKeeper, one for each broker that may ever join."""
+    """The ports of a lab: one for ZooKeeper, one for each broker and each controller that may ever join."""
 
     zookeeper: int
     brokers: tuple[int, ...]
+    controllers: tuple[int, ...] = ()
 
     def of_broker(self, number: int) -> int:
         return self.brokers[number - 1]
 
+    def of_controller(self, number: int) -> int:
+        return self.controllers[number - 1]
 
-def choose_ports(brokers: int, reserved: Collection[int] = ()) -> Ports:
+
+def choose_ports(brokers: int, reserved: Collection[int] = (), controllers: int = 0) -> Ports:
     """Choose ports that are free now: the article's if they are, else a block below the ephemeral range.
 
     Parameters
@@ -456,6 +477,8 @@ def choose_ports(brokers: int, reserved: Collection[int] = ()) -> Ports:
         How many must be free at once; the ports after these are for brokers that may join.
     reserved : collection of int
         Ports of other labs, which are theirs also while a node of theirs is down.
+    controllers : int
+        How many controllers must find theirs free at once.
 
     Raises
     ------
@@ -465,15 +488,22 @@ def choose_ports(brokers: int, reserved: Collection[int] = ()) -> Ports:
     article = Ports(
         ARTICLE_ZOOKEEPER_PORT,
         tuple(range(ARTICLE_BROKER_PORT, ARTICLE_BROKER_PORT + MOST_BROKERS)),
+        tuple(range(CONTROLLER_PORT, CONTROLLER_PORT + MOST_CONTROLLERS)),
     )
-    if _available((article.zookeeper, *article.brokers[:brokers]), reserved):
+    needed = (*article.brokers[:brokers], *article.controllers[:controllers])
+    if _available((article.zookeeper, *needed), reserved):
         return article
     blocks = list(BLOCKS)
     # Labs of other users start at the same moment in a class: do not all try the same block first.
     random.SystemRandom().shuffle(blocks)
     for base in blocks:
-        ports = Ports(base, tuple(range(base + 1, base + 1 + MOST_BROKERS)))
-        if _available((ports.zookeeper, *ports.brokers), reserved):
+        first_controller = base + 1 + MOST_BROKERS
+        ports = Ports(
+            base,
+            tuple(range(base + 1, first_controller)),
+            tuple(range(first_controller, first_controller + MOST_CONTROLLERS)),
+        )
+        if _available((ports.zookeeper, *ports.brokers, *ports.controllers), reserved):
             return ports
     raise PortTakenError(
         f"No free ports between {BLOCKS.start} and {BLOCKS.stop}: end some of the programs that listen there, then start the lab again."

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from brokerlab.topology import NodeSpec
 
-HEAPS = {"zookeeper": ("64m", "16m"), "broker": ("256m", "64m")}
+HEAPS = {"zookeeper": ("64m", "16m"), "controller": ("128m", "32m"), "broker": ("256m", "64m")}
 """The largest and the first heap of a node, by its role."""
 
 

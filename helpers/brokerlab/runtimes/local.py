@@ -81,6 +81,9 @@ class LocalRuntime:
         for name in (DATA, "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / node.properties_file).write_text(node.properties, encoding="ascii")
+        identity = folder / DATA / "meta.properties"
+        if node.formatted and not identity.exists():
+            identity.write_text(node.formatted, encoding="ascii")
         heap, initial = HEAPS[node.role]
         argv = self._distribution.command(
             MAIN_CLASSES[node.role],

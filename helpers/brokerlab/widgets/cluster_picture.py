@@ -112,6 +112,7 @@ class ClusterPicture:
         self.controls = controls
         self.busy = busy
         self.zookeeper = next((node for node in seen.nodes if node.role == "zookeeper"), None)
+        self.controllers = [node for node in seen.nodes if node.role == "controller"]
         self.brokers = [node for node in seen.nodes if node.role == "broker"]
         self.topics = _chosen(seen.topics, topics)
         there = {topic.name for topic in seen.topics}
@@ -140,7 +141,7 @@ class ClusterPicture:
             height,
             f"Cluster map. {_summary(self.seen)}",
             group("links", *links),
-            self._zookeeper(),
+            *self._keepers(),
             group("brokers", *nodes),
             *([group("flow", *self._flow())] if self.rates is not None else []),
             self._strip(),
@@ -152,6 +153,45 @@ class ClusterPicture:
         return 2 + index * (self.node_width + GAP)
 
     # ZooKeeper and the links
+
+    def _keepers(self) -> Iterator[Element]:
+        """Draw those who keep the list of the brokers: ZooKeeper, controllers, or both."""
+        if not self.controllers:
+            yield self._zookeeper()
+            return
+        nodes = [*([self.zookeeper] if self.zookeeper else []), *self.controllers]
+        width = (WIDTH - 4 - GAP * (len(nodes) - 1)) / len(nodes)
+        for i, node in enumerate(nodes):
+            yield self._keeper(node, 2 + i * (width + GAP), width)
+
+    def _keeper(self, node: NodeView, x: float, width: float) -> Element:
+        name = "ZooKeeper" if node.role == "zookeeper" else f"Controller {node.id}"
+        number = node.name.rpartition("-")[2]
+        target = "lab.zookeeper" if node.role == "zookeeper" else f"lab.controllers[{number}]"
+        parts = [
+            box(0, 0, width, BAR, "zookeeper" if node.state == "running" else _frame(node.state)),
+            text(12, 21, name, "text strong small"),
+            text(12, 41, f":{node.port}", "text soft mono small"),
+            state_mark(node.state, 74, 27),
+        ]
+        if node.id is not None and node.id == self.seen.controller:
+            parts.append(controller_badge(160, 3, short=True))
+        if self.controls:
+            verbs = VERBS.get(node.state, ())
+            each = min(64.0, (width - 180) / max(len(verbs), 1) - BUTTON_GAP)
+            left = width - 6 - len(verbs) * (each + BUTTON_GAP) + BUTTON_GAP
+            parts.append(
+                node_buttons(
+                    node,
+                    verbs,
+                    target,
+                    x=left,
+                    y=10,
+                    width=each,
+                    enabled=node.name not in self.busy,
+                )
+            )
+        return group(node.name, *parts, x=x, y=2, data_node=node.name, data_state=node.state)
 
     def _zookeeper(self) -> Element:
         node = self.zookeeper
@@ -173,6 +213,12 @@ class ClusterPicture:
             )
         return group("zookeeper", *parts, x=2, y=2, data_node="zookeeper", data_state=state)
 
+    def _watched(self) -> bool:
+        """Whether somebody keeps the list of the brokers now, and it can be read."""
+        if self.seen.mode == "zookeeper":
+            return self._zookeeper_answers()
+        return self.seen.reachable and self.seen.controller is not None
+
     def _zookeeper_answers(self) -> bool:
         running = self.zookeeper is not None and self.zookeeper.state == "running"
         return running and "ZooKeeper" not in (self.seen.problem or "")
@@ -183,13 +229,16 @@ class ClusterPicture:
         middle = (top + bottom) / 2
         line = f"M{x:g} {top}V{bottom}"
         path, note, below = f"/brokers/ids/{node.id}", "text mono small", ""
-        if not self._zookeeper_answers():
+        if self.seen.mode != "zookeeper":
+            path, note = "heartbeats", "text small"
+        if not self._watched():
             state, note, below = "unknown", "text soft mono small", "nobody watches it now"
         elif node.id in self.seen.registered:
             state = "whole" if node.state == "running" else "waiting"
             below = "" if state == "whole" else "its session is not over yet"
         else:
-            state, path, note = "broken", "no znode", "alarm-ink small"
+            absent = "no znode" if self.seen.mode == "zookeeper" else "fenced"
+            state, path, note = "broken", absent, "alarm-ink small"
             line = f"M{x:g} {top}V{middle - 11:g}M{x:g} {middle + 11:g}V{bottom}"
         if self.narrow:
             path, below = path.removeprefix("/brokers"), ""

@@ -110,9 +110,10 @@ class TopicBoard(LiveView[Board]):
         settings: Settings | None = None,
     ) -> None:
         self._row_count = rows
+        # First what may be refused, so that no thread of it is left.
+        self._settings = settings or SettingsInZooKeeper(lab)
         self._observer = observer or Observer(lab)
         self._own_observer = observer is None
-        self._settings = settings or SettingsInZooKeeper(lab)
         first = self._observer.latest
         self._latest = Board(first.taken, tuple(map(self._row, _own(first))), first.problem)
         self._came: dict[str, float] = {}

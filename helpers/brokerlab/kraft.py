@@ -1,0 +1,199 @@
+"""What to run without ZooKeeper: controllers that agree by themselves (KRaft), and brokers that follow them.
+
+Controllers are nodes of their own and not a second job of the brokers: only such a one can take a cluster over from
+ZooKeeper, it stands where ZooKeeper stood, and it can be killed without killing a broker.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from brokerlab.errors import SettingError
+from brokerlab.topology import (
+    DATA,
+    HOST,
+    MOST_CONTROLLERS,
+    NodeSpec,
+    Ports,
+    Setting,
+    broker_settings,
+    check_overrides,
+    render,
+)
+
+MODES = ("zookeeper", "kraft")
+FIRST_ID = 3000
+"""Controller 1 is node 3001: the ids of controllers and brokers must differ, for good."""
+
+SESSION_SECONDS = 3.0
+NO_ZOOKEEPER = (
+    "This lab has no ZooKeeper: lab.controllers holds what does its work, and brokerlab.start(mode='zookeeper', "
+    "name='other') starts a lab that has one."
+)
+
+FLAG = "zookeeper.metadata.migration.enable"
+
+HEARTBEAT = Setting(
+    "broker.heartbeat.interval.ms",
+    "500",
+    "2000",
+    "How often a broker tells the controller that it lives: short sessions need frequent heartbeats.",
+)
+SESSION = Setting(
+    "broker.session.timeout.ms",
+    str(int(SESSION_SECONDS * 1000)),
+    "9000",
+    "How long the controller waits for a silent broker before it fences it: after a kill this is the failover time.",
+)
+
+
+def check_mode(mode: object) -> str | None:
+    """Return the mode asked for, None for whatever there is.
+
+    Raises
+    ------
+    SettingError
+        There is no such mode.
+    """
+    if mode is not None and mode not in MODES:
+        raise SettingError(f"mode={mode!r} is none there is: choose 'zookeeper' or 'kraft'.")
+    return mode
+
+
+def check_controller_count(controllers: object) -> int:
+    """Return the number of controllers asked for.
+
+    Raises
+    ------
+    SettingError
+        It is neither 1 nor 3: two can lose no more than one can.
+    """
+    if isinstance(controllers, bool) or controllers not in (1, MOST_CONTROLLERS):
+        raise SettingError(
+            f"controllers={controllers!r} is no quorum of a lab: give 1, or {MOST_CONTROLLERS}, of which one may die."
+        )
+    return int(str(controllers))
+
+
+def new_cluster_id() -> str:
+    """Return an id as ``kafka-storage.sh random-uuid`` makes one: 16 bytes in 22 characters."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Kafka's tools would take a leading hyphen for an option.
+        if not text.startswith("-"):
+            return text
+
+
+def controller_settings(brokers: int) -> tuple[Setting, ...]:
+    """Return a controller's settings in a cluster that starts with this many brokers."""
+    decides = {"auto.leader.rebalance.enable", "num.network.threads", "num.io.threads"}
+    return (SESSION, *(s for s in broker_settings(brokers) if s.key in decides))
+
+
+def kraft_broker_settings(brokers: int) -> tuple[Setting, ...]:
+    """Return a broker's settings where there is no ZooKeeper."""
+    gone = ("zookeeper.", "controlled.shutdown.", "auto.leader.")
+    return (HEARTBEAT, *(s for s in broker_settings(brokers) if not s.key.startswith(gone)))
+
+
+def controller(
+    number: int,
+    ports: Ports,
+    controllers: int,
+    brokers: int,
+    cluster_id: str,
+    overrides: Mapping[str, str],
+    migrating: bool = False,
+) -> NodeSpec:
+    """Describe controller `number` of `controllers`; while `migrating` it takes over from ZooKeeper."""
+    port = ports.of_controller(number)
+    lines = {
+        "process.roles": "controller",
+        "node.id": str(FIRST_ID + number),
+        "listeners": f"CONTROLLER://{HOST}:{port}",
+        **_quorum(ports, controllers),
+        "inter.broker.listener.name": "PLAINTEXT",
+        **(_from_zookeeper(ports) if migrating else {}),
+        "log.dirs": DATA,
+        **{setting.key: setting.lab for setting in controller_settings(brokers)},
+        **check_overrides(overrides, "broker"),
+    }
+    return NodeSpec(
+        f"controller-{number}",
+        "controller",
+        FIRST_ID + number,
+        port,
+        render(lines),
+        kraft=True,
+        formatted=_identity(cluster_id, FIRST_ID + number),
+    )
+
+
+def broker(
+    number: int,
+    ports: Ports,
+    controllers: int,
+    brokers: int,
+    cluster_id: str,
+    overrides: Mapping[str, str],
+) -> NodeSpec:
+    """Describe broker `number`, which follows the controllers."""
+    port = ports.of_broker(number)
+    lines = {
+        "process.roles": "broker",
+        "node.id": str(number),
+        "listeners": f"PLAINTEXT://{HOST}:{port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        **_quorum(ports, controllers),
+        "log.dirs": DATA,
+        **{setting.key: setting.lab for setting in kraft_broker_settings(brokers)},
+        **check_overrides(overrides, "broker"),
+    }
+    return NodeSpec(
+        f"broker-{number}",
+        "broker",
+        number,
+        port,
+        render(lines),
+        kraft=True,
+        formatted=_identity(cluster_id, number),
+    )
+
+
+def migrating_broker(old: NodeSpec, ports: Ports, controllers: int) -> NodeSpec:
+    """Return a broker of a ZooKeeper lab that knows the controllers too, and lets them take over."""
+    if FLAG in old.properties:
+        return old
+    more = {**_quorum(ports, controllers), FLAG: "true", "inter.broker.protocol.version": "3.9"}
+    return replace(old, properties=old.properties + render(more))
+
+
+def _quorum(ports: Ports, controllers: int) -> dict[str, str]:
+    voters = ",".join(
+        f"{FIRST_ID + number}@{HOST}:{ports.of_controller(number)}"
+        for number in range(1, controllers + 1)
+    )
+    return {
+        "controller.quorum.voters": voters,
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
+
+
+def _from_zookeeper(ports: Ports) -> dict[str, str]:
+    return {FLAG: "true", "zookeeper.connect": f"{HOST}:{ports.zookeeper}"}
+
+
+def _identity(cluster_id: str, node: int) -> str:
+    return render({"version": "1", "cluster.id": cluster_id, "node.id": str(node)})
+
+
+def difference(before: str, after: str) -> tuple[str, ...]:
+    """Return the lines by which two properties files differ: ``+ key=value`` and ``- key=value``."""
+    old, new = before.splitlines(), after.splitlines()
+    gone: Sequence[str] = [f"- {line}" for line in old if line not in new]
+    come: Sequence[str] = [f"+ {line}" for line in new if line not in old]
+    return (*gone, *come)
