@@ -136,7 +136,9 @@ def test_without_a_majority_nobody_leads_and_no_broker_starts(whole: Any) -> Non
     whole.controllers[other].kill()
     assert "no majority" in str(whole.controllers[leader].kill())
     assert whole.quorum() is None
-    assert observe.snapshot(whole).problem == "no controller leads: lab.repair() starts what is down."
+    assert (
+        observe.snapshot(whole).problem == "no controller leads: lab.repair() starts what is down."
+    )
     with pytest.raises(NodeFailedError, match="while most controllers are down"):
         whole.brokers[2].start()
     whole.repair()

@@ -8,6 +8,7 @@ from brokerlab.widgets.cluster_map import ClusterMap
 from brokerlab.widgets.connector_board import ConnectorBoard
 from brokerlab.widgets.consoles import TwinConsoles
 from brokerlab.widgets.load_bench import LoadBench
+from brokerlab.widgets.migration_line import MigrationLine
 from brokerlab.widgets.offset_ruler import OffsetRuler
 from brokerlab.widgets.partition_lanes import PartitionLanes
 from brokerlab.widgets.replica_matrix import ReplicaMatrix
@@ -25,6 +26,7 @@ __all__ = [
     "ConnectorBoard",
     "LiveView",
     "LoadBench",
+    "MigrationLine",
     "OffsetRuler",
     "PartitionLanes",
     "ReplicaMatrix",
