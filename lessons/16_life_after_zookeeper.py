@@ -37,7 +37,7 @@
 # What a metadata quorum is, what is restarted when, until when you could turn back, and what replaced what.
 #
 # ### What you'll need
-# 40 minutes, lessons 03 and 08; 0.9 GB of free memory. The lab here is one of its own and is thrown away. Run the cells from the top.
+# 40 minutes, lessons 03 and 08; 1 GB of free memory. The lab here is one of its own and is thrown away. Run the cells from the top.
 # After a kernel restart: the first cell, then *The photos* or *A cluster that never knew ZooKeeper*.
 
 # %% tags=["nbval-ignore-output"]
@@ -189,40 +189,6 @@ lab.stop()
 # %% [markdown]
 # **Compare:** the controller heard no heartbeat for 3 seconds, *fenced* the broker (nobody is sent to it any more), and chose new
 # leaders. Watching and acting are one job now.
-#
-# ## Exercise 1: write through a migration
-#
-# Write `write(servers, stop)`: it sends photos, `photo 0`, `photo 1` …, to the topic `photos`, about 50 a second, until `stop.is_set()`,
-# and returns the list of those texts that **the cluster acknowledged**. The check starts a lab of *one* broker, so that at each step
-# nobody is there for a second or two; it migrates that lab while your function runs, and looks for each text in the log.
-
-# %% tags=["starter"]
-write = ...
-# your function here, then:
-q = brokerlab.exercises.load("16_life_after_zookeeper", None)
-q[1].check(write)
-
-
-# %% tags=["solution", "exercise-1"]
-def write(servers, stop):
-    settings = {"bootstrap.servers": servers, "acks": "all", "enable.idempotence": True}
-    producer, acknowledged, number = Producer(settings | {"log_level": 0}), [], 0
-
-    def delivered(error, message):
-        if error is None:
-            acknowledged.append(message.value().decode())
-
-    while not stop.wait(0.02):
-        producer.produce("photos", f"photo {number}", on_delivery=delivered)
-        number += 1
-        producer.poll(0)
-    producer.flush(30)
-    return acknowledged
-
-
-# %% tags=["solution"]
-q = brokerlab.exercises.load("16_life_after_zookeeper", None)
-q[1].assert_passed(write)
 
 # %% [markdown]
 # ## A cluster that never knew ZooKeeper
@@ -257,6 +223,39 @@ assert {voter.id for voter in new.quorum().voters} == {3001, 3002, 3003}
 # %% [markdown]
 # One *Leader*, two *Followers*: the voters. The *Observer* is the broker: it copies the log and has no vote.
 #
+# ## Exercise 1: write through a migration
+#
+# Write `write(servers, stop)`: it sends photos, `photo 0`, `photo 1` …, to the topic `photos`, about 50 a second, until `stop.is_set()`,
+# and returns the list of those texts that **the cluster acknowledged**. The check starts a lab of *one* broker, so that at each step
+# nobody is there for a second or two; it migrates that lab while your function runs, and looks for each text in the log.
+
+# %% tags=["starter"]
+write = ...
+# your function here, then:
+q[1].check(write)
+
+
+# %% tags=["solution", "exercise-1"]
+def write(servers, stop):
+    settings = {"bootstrap.servers": servers, "acks": "all", "enable.idempotence": True}
+    producer, acknowledged, number = Producer(settings | {"log_level": 0}), [], 0
+
+    def delivered(error, message):
+        if error is None:
+            acknowledged.append(message.value().decode())
+
+    while not stop.wait(0.02):
+        producer.produce("photos", f"photo {number}", on_delivery=delivered)
+        number += 1
+        producer.poll(0)
+    producer.flush(30)
+    return acknowledged
+
+
+# %% tags=["solution"]
+q[1].assert_passed(write)
+
+# %% [markdown]
 # ## Exercise 2: find the new controller
 #
 # Write `find_leader()`: it returns the id of the controller that leads **now**, as a number. Ask with the tool above (`describe --status`)
