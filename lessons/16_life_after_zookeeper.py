@@ -65,10 +65,11 @@ assert lab.state == "usable" or lab.repair()
 # %%
 # %%program reader.py
 # import sys
+# from brokerlab.access import read_client
 # from confluent_kafka import Consumer
 # read = set()
 # group = {"group.id": "recogniser", "auto.offset.reset": "earliest", "log_level": 0}
-# with Consumer({"bootstrap.servers": sys.argv[1], **group}) as consumer:
+# with Consumer({**read_client(sys.argv[1]), **group}) as consumer:
 #     consumer.subscribe(["photos"])
 #     while True:
 #         messages = consumer.consume(100, timeout=0.5)
@@ -77,11 +78,11 @@ assert lab.state == "usable" or lab.repair()
 #             print(f"read {len(read)} photos")
 
 # %% tags=["nbval-ignore-output"]
-admin = AdminClient({"bootstrap.servers": lab.bootstrap_servers, "log_level": 0})
+admin = AdminClient({**lab.client, "log_level": 0})
 admin.create_topics([NewTopic("photos", 3, 3)])["photos"].result(15)
 safe = {"acks": "all", "enable.idempotence": True}
 traffic = Traffic(lab, "photos", per_second=100, settings=safe)
-reader = programs.run("reader.py", lab.bootstrap_servers)
+reader = programs.run("reader.py", lab.client_file)
 line = MigrationLine(lab)
 line.wait_until(lambda seen: len(seen.now.ids) == 3 and seen.now.controller, what="the start")
 assert line.now.controller in lab.brokers and line.now.leader is None
@@ -129,11 +130,13 @@ assert line.now.controller == line.now.taken_over == lab.controllers[1].id
 from kazoo.client import KazooClient
 
 admin.create_topics([NewTopic("albums", 3, 3)])["albums"].result(15)
-zk = KazooClient(lab.zookeeper_connect)
+zk = KazooClient(**lab.zookeeper_client)
 zk.start(timeout=10)
 path = "/brokers/topics/albums"
 observe.wait_until(lab, lambda _: zk.exists(path), 10, "albums in ZooKeeper")
-print("ZooKeeper knows the partitions of albums:", sorted(json.loads(zk.get(path)[0])["partitions"]))
+print(
+    "ZooKeeper knows the partitions of albums:", sorted(json.loads(zk.get(path)[0])["partitions"])
+)
 zk.stop()
 
 # %% [markdown]
@@ -227,8 +230,9 @@ assert {voter.id for voter in new.quorum().voters} == {3001, 3002, 3003}
 #
 # ## Exercise 1: write through a migration
 #
-# Write `write(servers, stop)`: it sends photos, `photo 0`, `photo 1` …, to the topic `photos`, about 50 a second, until `stop.is_set()`,
-# and returns the list of those texts that **the cluster acknowledged**. The check starts a lab of *one* broker, so that at each step
+# Write `write(client, stop)`: it sends photos, `photo 0`, `photo 1` …, to the topic `photos`, about 50 a second, until `stop.is_set()`,
+# and returns the list of those texts that **the cluster acknowledged**. `client` is what
+# `lab.client` is elsewhere, `stop` a `threading.Event`. The check starts a lab of *one* broker, so that at each step
 # nobody is there for a second or two; it migrates that lab while your function runs, and looks for each text in the log.
 
 # %% tags=["starter"]
@@ -238,9 +242,9 @@ q[1].check(write)
 
 
 # %% tags=["solution", "exercise-1"]
-def write(servers, stop):
-    settings = {"bootstrap.servers": servers, "acks": "all", "enable.idempotence": True}
-    producer, acknowledged, number = Producer(settings | {"log_level": 0}), [], 0
+def write(client, stop):
+    settings = {**client, "acks": "all", "enable.idempotence": True, "log_level": 0}
+    producer, acknowledged, number = Producer(settings), [], 0
 
     def delivered(error, message):
         if error is None:

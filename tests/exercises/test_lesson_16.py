@@ -39,9 +39,9 @@ def q(new: Any) -> Iterator[Any]:
 
 def writer(
     flush: bool = True, count: str = "reports", most: int | None = None, timeout: int = 300_000
-) -> Callable[[str, threading.Event], list[str]]:
-    def write(servers: str, stop: threading.Event) -> list[str]:
-        settings = {"bootstrap.servers": servers, "acks": "all", "enable.idempotence": True}
+) -> Callable[[dict[str, Any], threading.Event], list[str]]:
+    def write(client: dict[str, Any], stop: threading.Event) -> list[str]:
+        settings = {**client, "acks": "all", "enable.idempotence": True}
         quiet = {"log_level": 0, "message.timeout.ms": timeout}
         producer, acknowledged, number = Producer({**settings, **quiet}), [], 0
 
@@ -62,7 +62,7 @@ def writer(
     return write
 
 
-def idle(servers: str, stop: threading.Event) -> list[str]:
+def idle(client: dict[str, Any], stop: threading.Event) -> list[str]:
     stop.wait(120)
     return []
 

@@ -40,7 +40,7 @@ def test_steps_keep_their_order(old_lab: Any) -> None:
 
 
 def test_nothing_is_lost_on_the_way(old_lab: Any) -> None:
-    admin = AdminClient({"bootstrap.servers": old_lab.bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**old_lab.client, "log_level": 0})
     admin.create_topics([NewTopic("photos", 3, 3)])["photos"].result(15)
     safe = {"acks": "all", "enable.idempotence": True}
     traffic = Traffic(old_lab, "photos", 200, settings=safe)

@@ -48,7 +48,7 @@ class WriteThrough(Exercise):
         with _throw_away() as own:
             stop = threading.Event()
             with ThreadPoolExecutor(1) as worker:
-                writing = worker.submit(answer, own.bootstrap_servers, stop)
+                writing = worker.submit(answer, own.client, stop)
                 try:
                     begun = _wait_for_photos(own, writing)
                     if begun and not writing.done():

@@ -165,7 +165,7 @@ class Witness:
             self._leave()
             return {}
         if self._client is None:
-            self._client = KazooClient(address, timeout=2, logger=_SILENT)
+            self._client = KazooClient(**self._lab.zookeeper_client, timeout=2, logger=_SILENT)
             self._client.start_async().wait(2)
         try:
             if not self._client.connected:
