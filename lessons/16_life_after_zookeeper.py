@@ -41,8 +41,6 @@
 # After a kernel restart: the first cell, then *The photos* or *A cluster that never knew ZooKeeper*.
 
 # %% tags=["nbval-ignore-output"]
-import json
-
 import brokerlab
 from brokerlab import observe, programs
 from brokerlab.traffic import Traffic
@@ -132,11 +130,9 @@ from kazoo.client import KazooClient
 admin.create_topics([NewTopic("albums", 3, 3)])["albums"].result(15)
 zk = KazooClient(**lab.zookeeper_client)
 zk.start(timeout=10)
-path = "/brokers/topics/albums"
-observe.wait_until(lab, lambda _: zk.exists(path), 10, "albums in ZooKeeper")
-print(
-    "ZooKeeper knows the partitions of albums:", sorted(json.loads(zk.get(path)[0])["partitions"])
-)
+path = "/brokers/topics/albums/partitions"
+observe.wait_until(lab, lambda _: zk.exists(f"{path}/2"), 10, "albums in ZooKeeper")
+print("ZooKeeper knows the partitions of albums:", *sorted(zk.get_children(path)))
 zk.stop()
 
 # %% [markdown]
