@@ -197,6 +197,8 @@ lab.stop()
 # Three controllers this time, and one broker: two of three are a majority, so one may die. `mode="kraft"` is all that changes.
 
 # %% tags=["nbval-ignore-output"]
+if lab.state != "stopped":  # after a kernel restart: two labs would need more memory
+    lab.stop()
 new = brokerlab.start(brokers=1, controllers=3, mode="kraft", name="new", runtime="local")
 q = brokerlab.exercises.load("16_life_after_zookeeper", new)
 print(new.controllers[1].properties)
@@ -227,9 +229,9 @@ assert {voter.id for voter in new.quorum().voters} == {3001, 3002, 3003}
 # ## Exercise 1: write through a migration
 #
 # Write `write(client, stop)`: it sends photos, `photo 0`, `photo 1` …, to the topic `photos`, about 50 a second, until `stop.is_set()`,
-# and returns the list of those texts that **the cluster acknowledged**. `client` is what
-# `lab.client` is elsewhere, `stop` a `threading.Event`. The check starts a lab of *one* broker, so that at each step
-# nobody is there for a second or two; it migrates that lab while your function runs, and looks for each text in the log.
+# and returns the list of those texts that **the cluster acknowledged**. `client` is what `lab.client` is elsewhere, `stop` a
+# `threading.Event`. The check starts a lab of *one* broker, so that at each step nobody is there for a second or two; it migrates that
+# lab while your function runs, and looks for each text in the log.
 
 # %% tags=["starter"]
 write = ...
