@@ -78,3 +78,18 @@ def test_after_silence_topics_are_not_taken_for_new() -> None:
 def test_an_event_has_the_time_of_the_snapshot_that_showed_it() -> None:
     assert [event.at for event in changes(WHOLE, with_photos())] == []
     assert [e.at for e in changes(WHOLE, with_photos(replace(PHOTOS, leader=2)))] == [101.0]
+
+
+def test_without_zookeeper_the_controller_is_who_lists() -> None:
+    before = replace(WHOLE, mode="kraft", controller=3001)
+    after = replace(before, registered=(1,), controller=3002)
+    assert told(before, after) == [
+        "the controller dropped broker 2",
+        "controller 3002 leads the controllers",
+    ]
+
+
+def test_without_zookeeper_nobody_lists_while_no_broker_answers() -> None:
+    before = replace(WHOLE, mode="kraft", controller=3001)
+    after = replace(before, registered=(), reachable=False)
+    assert told(before, after) == ["no broker answers"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,23 @@ def test_what_cannot_be_is_refused(home: Path, wanted: dict[str, Any], said: str
 def test_nobody_answers_where_nobody_is() -> None:
     assert quorum.ask("127.0.0.1:1", 0.2) is None
     assert quorum.leader_of([]) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 400 Bad Request\r\n", b"\0\0\0\x20" + b"\xff" * 32]
+)
+def test_who_answers_something_else_is_no_controller(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def reply() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        threading.Thread(target=reply, daemon=True).start()
+        seen = quorum.ask(f"127.0.0.1:{server.getsockname()[1]}", 2)
+    assert seen is None or seen.leader is None
 
 
 @pytest.fixture(scope="module")
