@@ -25,7 +25,7 @@ def test_a_lab_is_migrated_by_click(open_notebook, write_notebook):
     notebook = open_notebook("migration_line.ipynb")
     notebook.run_cells(2)
     notebook.show("MigrationLine(lab")
-    lane = '[data-lane="ZooKeeper: /controller"]'
+    lane = '[data-lane="znode /controller"]'
     notebook.shows(f'{lane}:has-text("broker")')
     for step, shows in (
         ("start_controller", '[data-lane="quorum\'s leader"]:has-text("controller 3001")'),

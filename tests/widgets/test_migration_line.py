@@ -128,10 +128,15 @@ def test_the_lanes_say_whom_each_broker_follows(make: Make) -> None:
     assert "follows" in told["moved"] and "znode" not in told["moved"]
 
 
+def test_a_broker_is_not_called_away_while_nobody_can_tell(make: Make) -> None:
+    told = words(found(scene(make("nobody leads")), data_lane="broker 1")[0])
+    assert "not known" in told and "away" not in told
+
+
 def test_what_changed_is_kept_on_the_lane(make: Make) -> None:
     moments = (Moment(NOW - 40, BEFORE), Moment(NOW - 30, WAITS), Moment(NOW - 10, BOTH))
     view = MigrationLine(MigratingLab(), witness=FakeWitness(Course(NOW, moments, "migrating")))
-    lane = words(found(scene(view), data_lane="ZooKeeper: /controller")[0])
+    lane = words(found(scene(view), data_lane="znode /controller")[0])
     assert lane.index("broker 2") < lane.index("controller 3001")
     assert view.past == (BEFORE, WAITS, BOTH)
     view.close()

@@ -38,6 +38,7 @@ BUTTON_GAP = 4
 EVENTS = 4
 EVENT_LINE = 20
 NARROW = 230
+KEEPER_NARROW = 400
 
 
 @dataclass(frozen=True)
@@ -165,20 +166,24 @@ class ClusterPicture:
             yield self._keeper(node, 2 + i * (width + GAP), width)
 
     def _keeper(self, node: NodeView, x: float, width: float) -> Element:
+        narrow = width < KEEPER_NARROW
         name = "ZooKeeper" if node.role == "zookeeper" else f"Controller {node.id}"
+        if narrow:
+            name = name.removeprefix("Controller ")
+        beside = 112 if narrow else 190
         number = node.name.rpartition("-")[2]
         target = "lab.zookeeper" if node.role == "zookeeper" else f"lab.controllers[{number}]"
         parts = [
             box(0, 0, width, BAR, "zookeeper" if node.state == "running" else _frame(node.state)),
             text(12, 21, name, "text strong small"),
             text(12, 41, f":{node.port}", "text soft mono small"),
-            state_mark(node.state, 74, 27),
+            state_mark(node.state, 68, 27),
         ]
         if node.id is not None and node.id == self.seen.controller:
-            parts.append(controller_badge(160, 3, short=True))
+            parts.append(controller_badge(beside - 16, 3, short=True))
         if self.controls:
             verbs = VERBS.get(node.state, ())
-            each = min(64.0, (width - 180) / max(len(verbs), 1) - BUTTON_GAP)
+            each = min(64.0, (width - beside) / max(len(verbs), 1) - BUTTON_GAP)
             left = width - 6 - len(verbs) * (each + BUTTON_GAP) + BUTTON_GAP
             parts.append(
                 node_buttons(

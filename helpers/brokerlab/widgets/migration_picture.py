@@ -69,8 +69,8 @@ class MigrationPicture:
         )
 
     def _lanes(self) -> Iterator[Lane]:
-        yield self._lane("ZooKeeper: /controller", _controller)
-        yield self._lane("ZooKeeper: /migration", _migration)
+        yield self._lane("znode /controller", _controller)
+        yield self._lane("znode /migration", _migration)
         yield self._lane("quorum's leader", _leader)
         for number in self.brokers:
             yield self._lane(f"broker {number}", _broker(number))
@@ -122,6 +122,9 @@ def _broker(number: int) -> Callable[[Facts], Reading]:
             return "zookeeper", "znode", "text"
         if follows:
             return "controller", "follows", "on-controller"
+        if facts.leader is None and (facts.controller is None or facts.controller > FIRST_ID):
+            # Whom a broker follows the leader tells, and there is none at the moment.
+            return "down", "not known", "text soft"
         return "leaderless", "away", "on-leaderless"
 
     return read
@@ -170,7 +173,7 @@ def _legend(top: float) -> Element:
         ("follower", "both", 162),
         ("controller", "by the controllers", 262),
         ("leaderless", "away: it restarts", 452),
-        ("down", "not there", 632),
+        ("down", "not there, or not known", 632),
     )
     return group(
         "legend",
