@@ -170,14 +170,14 @@ class ClusterPicture:
         name = "ZooKeeper" if node.role == "zookeeper" else f"Controller {node.id}"
         if narrow:
             name = name.removeprefix("Controller ")
-        beside = 112 if narrow else 190
+        beside = 102 if narrow else 190
         number = node.name.rpartition("-")[2]
         target = "lab.zookeeper" if node.role == "zookeeper" else f"lab.controllers[{number}]"
         parts = [
             box(0, 0, width, BAR, "zookeeper" if node.state == "running" else _frame(node.state)),
             text(12, 21, name, "text strong small"),
-            text(12, 41, f":{node.port}", "text soft mono small"),
-            state_mark(node.state, 68, 27),
+            text(12, 41, "" if narrow else f":{node.port}", "text soft mono small"),
+            state_mark(node.state, 12 if narrow else 68, 27),
         ]
         if node.id is not None and node.id == self.seen.controller:
             parts.append(controller_badge(beside - 16, 3, short=True))
