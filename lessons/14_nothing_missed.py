@@ -276,6 +276,7 @@ poison = sql(
 print("poison:", poison)
 assert found.accepted >= 1100 and [state for state, _ in poison] == ["dead-lettered"]
 assert sum("kill" in words for _, words in panel.look().log) >= 7
+panel
 
 # %% [markdown]
 # **Compare:** missing 0, effects twice 0, every poison picture given up with its reason. Some records may come twice: who dies after publishing,
