@@ -488,8 +488,9 @@ class Supervisor:
     def _tell_brokers_whom_to_let_in(self) -> None:
         """Write the user of this lab where its brokers look for users, before there are any brokers."""
         from kazoo.client import KazooClient
-        from kazoo.exceptions import KazooException
+        from kazoo.exceptions import KazooException, NodeExistsError
         from kazoo.handlers.threading import KazooTimeoutError
+        from kazoo.retry import KazooRetry
         from kazoo.security import make_acl
 
         client = KazooClient(**self._access.zookeeper(self._zookeeper_connect))
@@ -497,7 +498,11 @@ class Supervisor:
         try:
             client.start(timeout=START_SECONDS)
             value = self._access.scram_credential().encode()
-            client.create(f"/config/users/{access.USER}", value, acl=only_us, makepath=True)
+            user = f"/config/users/{access.USER}"
+            # On a busy machine the connection may be lost, before or after ZooKeeper has taken it.
+            again = KazooRetry(max_tries=-1, max_delay=1, deadline=START_SECONDS)
+            with contextlib.suppress(NodeExistsError):
+                again(client.create, user, value, acl=only_us, makepath=True)
         except (KazooException, KazooTimeoutError) as error:
             raise NodeFailedError(
                 f"ZooKeeper did not take the lab's user ({error!r}): look at `brokerlab logs zookeeper`, then start again."
