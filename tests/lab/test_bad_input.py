@@ -31,6 +31,7 @@ from brokerlab.labfolder import LabFolder
 from brokerlab.progress import Progress
 from homes import LINGER
 from leftovers import processes_of
+from memory_group import memory_group
 from witnesses import (
     Starter,
     assert_nothing_half_done,
@@ -402,33 +403,13 @@ def test_compression_works_where_tmp_runs_no_programs(cache: Path) -> None:
         assert word in done.stdout
 
 
-def memory_group(limit: int) -> Path:
-    root = Path("/sys/fs/cgroup")
-    first = (root / "memory").is_dir()
-    folder = (root / "memory" if first else root) / f"brokerlab-start-{os.getpid()}"
-    try:
-        folder.mkdir()
-        name = "memory.limit_in_bytes" if first else "memory.max"
-        (folder / name).write_text(str(limit))
-    except OSError as error:
-        with suppress(OSError):
-            folder.rmdir()
-        pytest.skip(f"no memory control group can be made here ({error.strerror})")
-    return folder
-
-
 @cluster
 def test_less_memory_than_the_lab_needs(home: Path, cache: Path) -> None:
-    group = memory_group(420_000_000)
-    inside = f"import os, pathlib; pathlib.Path({str(group / 'cgroup.procs')!r}).write_text(str(os.getpid())); "
-    try:
-        done = run(sys.executable, "-c", inside + START.replace("brokers=1", "brokers=3"))
+    with memory_group(420_000_000) as enter:
+        done = run(sys.executable, "-c", enter + START.replace("brokers=1", "brokers=3"))
         assert "ResourceError: 3 brokers and ZooKeeper need 630 MB of memory and" in done.stderr
         assert "brokerlab.start(brokers=1)" in done.stderr
         assert_nothing_half_done(home)
-    finally:
-        until(lambda: not (group / "cgroup.procs").read_text(), 5, "the group to be empty")
-        group.rmdir()
 
 
 # -- the command ----------------------------------------------------------------------------------------
