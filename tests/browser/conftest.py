@@ -17,11 +17,12 @@ from typing import Any
 import nbformat
 import pytest
 from brokerlab import settings
+from fronts import JUPYTERLAB, Front
 from homes import fresh_home, stop_labs
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "artifacts" / "browser"
-# What JupyterLab itself says in every session, with or without us.
+# What Jupyter itself says in every session, with or without us.
 NOISE = ("favicon", "ResizeObserver", "net::ERR_", "service worker", "ServiceWorker")
 
 
@@ -34,7 +35,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(served: Path) -> Iterator[str]:
+def front() -> Front:
+    """Return what shows the notebooks: JupyterLab, where a test module has no fixture of this name."""
+    return JUPYTERLAB
+
+
+@pytest.fixture(scope="module")
+def server(served: Path, front: Front) -> Iterator[str]:
     """Serve the notebooks with no settings but its own; yield the address."""
     folder = served.parent
     with socket.socket() as probe:
@@ -51,10 +58,9 @@ def server(served: Path) -> Iterator[str]:
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         }
         command = [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *(sys.executable, "-m", front.module, "--no-browser", "--allow-root"),
             *("--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={served}"),
-            *("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
-            "--LabApp.news_url=None",
+            *("--IdentityProvider.token=", *front.options),
         ]
         with (folder / "server.log").open("wb") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
@@ -79,7 +85,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
                 return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not answer within 60 s: {log.read_text()}")
+    raise AssertionError(f"The server did not answer within 60 s: {log.read_text()}")
 
 
 @pytest.fixture
@@ -225,24 +231,23 @@ def _last(cells: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture
-def open_notebook(server: str, browser: Any) -> Iterator[Any]:
+def open_notebook(server: str, front: Front, browser: Any) -> Iterator[Any]:
     """Open a notebook by name at the resolution of a projector; at the end its lab is stopped."""
     opened: list[Notebook] = []
 
     def open_it(name: str) -> Notebook:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         notebook = Notebook(page, name)
-        page.on("pageerror", lambda error: notebook.errors.append(str(error)))
+
+        def complain(words: str, noise: tuple[str, ...]) -> None:
+            if not any(known in words for known in noise):
+                notebook.errors.append(words)
+
+        page.on("pageerror", lambda error: complain(str(error), front.noise))
         page.on(
-            "console",
-            lambda message: (
-                message.type == "error"
-                and not any(noise in message.text for noise in NOISE)
-                and notebook.errors.append(message.text)
-            ),
+            "console", lambda message: message.type == "error" and complain(message.text, NOISE)
         )
-        workspace = Path(name).stem.partition("_")[0]
-        page.goto(f"{server}/lab/workspaces/{workspace}/tree/{name}?reset")
+        page.goto(f"{server}{front.path(name)}")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         # The first cell on the page may be an empty one, before the file has been read.
         page.evaluate(
