@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from brokerlab.traffic import Traffic
+from brokerlab.widgets import request_board, scale_board
 from confluent_kafka.admin import AdminClient, NewTopic
 from kernel import Kernel
 from measure import Figure, samples
@@ -26,6 +27,8 @@ RUN_SECONDS = 2 * (BUSY_SECONDS + CHANGE_SECONDS)
 
 REMEMBER_EVERY = 1.0
 LIVE_SECONDS = 30.0
+PICTURES_PER_SECOND = 10
+PICTURES = round(PICTURES_PER_SECOND * RUN_SECONDS)
 
 MOST_PERCENT = 5.0
 SLOWEST = 0.2
@@ -37,6 +40,14 @@ from brokerlab.progress import Progress
 from brokerlab.widgets import *
 from IPython.display import display
 lab = brokerlab.start(brokers=3, progress=Progress())
+"""
+# To draw a picture takes 4 ms. It is done beforehand (the panel's are kept too), for it is no part of a view.
+QUEUE = """
+from brokerlab.mlqueue import MLQueue
+from brokerlab.storm import picture
+queue = MLQueue(lab, {prefix!r})
+queue.begin(workers=1)
+drawn = [picture(number) for number in range({pictures})]
 """
 BUSY = """
 import time
@@ -57,6 +68,32 @@ def a_run(kernel: Kernel) -> Iterator[None]:
     )
 
 
+def pictures(begin: str, done: str, end: str) -> Callable[[Kernel], AbstractContextManager[None]]:
+    """Return what lets pictures come through the view's ML queue for as long as the context is open.
+
+    Parameters
+    ----------
+    begin, end : str
+        Lines of Python: the first picture is sent by the one, and no more come after the other.
+    done : str
+        An expression of Python: whether a look, called ``seen``, has a picture that is done.
+    """
+
+    @contextmanager
+    def coming(kernel: Kernel) -> Iterator[None]:
+        kernel.run(f"{begin}\nview.wait_until(lambda seen: {done}, 60, 'the first picture')")
+        yield
+        kernel.run(
+            f"assert queue.store.counts().total < {PICTURES}, 'the pictures were over too soon'\n{end}"
+        )
+
+    return coming
+
+
+def _queue(prefix: str) -> str:
+    return QUEUE.format(prefix=prefix, pictures=PICTURES)
+
+
 @dataclass(frozen=True)
 class View:
     """A view that is measured.
@@ -71,12 +108,20 @@ class View:
         Whether messages and time change nothing that it shows: it looks, and has nothing to send.
     change : callable or None
         Makes what rests without it change, for as long as the context is open that it returns.
+    before : str
+        What is run before `code`.
+    looks_every, pictures_every : float
+        Seconds that the view itself leaves between two looks, and between two pictures, where that is more than
+        the base's: its bounds are so much later.
     """
 
     name: str
     code: str
     still: bool = False
     change: Callable[[Kernel], AbstractContextManager[None]] | None = None
+    before: str = ""
+    looks_every: float = 0.0
+    pictures_every: float = 0.0
 
 
 VIEWS = (
@@ -89,6 +134,40 @@ VIEWS = (
     View("AssignmentBoard", 'AssignmentBoard(lab, "photos", "recognisers")'),
     View("OffsetRuler", 'OffsetRuler(lab, "photos", "night-shift")'),
     View("LoadBench", f"LoadBench(lab, seconds={RUN_SECONDS:g})", change=a_run),
+    View(
+        "RequestBoard",
+        "RequestBoard(queue)",
+        change=pictures(
+            f"view.set(count={PICTURES}, rate={PICTURES_PER_SECOND})\nview.burst()",
+            "seen.states['done']",
+            "view.results()",
+        ),
+        before=_queue("requests"),
+        looks_every=request_board.LOOK_EVERY,
+        pictures_every=request_board.LOOK_EVERY,
+    ),
+    View(
+        "ChaosPanel",
+        "ChaosPanel(queue)",
+        change=pictures(
+            f"view.set(rate={PICTURES_PER_SECOND})\nview.send({PICTURES})",
+            "seen.counts.done",
+            "view.results(60)",
+        ),
+        before=_queue("chaos"),
+    ),
+    View(
+        "ScaleBoard",
+        "ScaleBoard(queue, lambda number: drawn[number])",
+        change=pictures(
+            f"view.set(rate={PICTURES_PER_SECOND})",
+            "seen.samples and seen.samples[-1].done",
+            "view.set(rate=0)\nqueue.settle()",
+        ),
+        before=_queue("scale"),
+        looks_every=scale_board.EVERY,
+        pictures_every=scale_board.EVERY,
+    ),
 )
 
 
@@ -137,7 +216,7 @@ def measure_views(views: Sequence[View], minutes: float) -> list[Figure]:
         for view in views:
             kernel = open_kernels.enter_context(Kernel())
             kernels.append((view, kernel, Seen()))
-            kernel.run(SETUP + f"view = {view.code}\ndisplay(view)")
+            kernel.run(SETUP + view.before + f"view = {view.code}\ndisplay(view)")
             _wait_until_live(view, kernel)
             _move(view, kernel, kernels[-1][2])
         _watch([(kernel, seen) for _, kernel, seen in kernels], minutes * 60)
@@ -159,12 +238,22 @@ def figures(view: View, seen: Seen) -> list[Figure]:
             samples(begin),
             MOST_GROWTH,
         ),
-        Figure(f"{name}: look to look, a cell computing", "s", samples(seen.looks), bound=SLOWEST),
+        Figure(
+            f"{name}: look to look, a cell computing",
+            "s",
+            samples(seen.looks),
+            bound=SLOWEST + view.looks_every,
+        ),
     ]
     if not view.still:
-        pictures, changing = samples(seen.pictures), samples(seen.changing)
+        changing = samples(seen.changing)
         rows += [
-            Figure(f"{name}: picture to picture, a cell computing", "s", pictures, bound=SLOWEST),
+            Figure(
+                f"{name}: picture to picture, a cell computing",
+                "s",
+                samples(seen.pictures),
+                bound=SLOWEST + view.pictures_every,
+            ),
             Figure(f"{name}: CPU of the kernel, as it changes", "%", changing, bound=MOST_PERCENT),
         ]
     # A view that is at rest sends nothing, and most keep no process: there is nothing to list then.

@@ -65,6 +65,17 @@ def test_what_is_too_dear_is_missed(changes, missed):
     assert [name for name, holds in verdicts(seen(**changes)).items() if holds is False] == [missed]
 
 
+def test_a_view_that_leaves_time_between_two_looks_may_be_so_much_later():
+    slow = View("Clock", "Clock(lab)", looks_every=0.4, pictures_every=1.0)
+    late = seen(looks=[0.55] * 20, pictures=[1.15] * 9)
+    assert all(holds is not False for holds in verdicts(late, slow).values())
+    later = verdicts(seen(looks=[0.61] * 20, pictures=[1.21] * 9), slow)
+    assert [name for name, holds in later.items() if holds is False] == [
+        "look to look, a cell computing",
+        "picture to picture, a cell computing",
+    ]
+
+
 def test_memory_that_a_view_takes_at_its_start_is_no_growth():
     assert verdicts(seen(memory=[50.0] * 10 + [70.0] * 90))["memory at the end"]
 
