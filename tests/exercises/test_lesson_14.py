@@ -15,6 +15,7 @@ from brokerlab.pipeline.camera import Camera
 from brokerlab.pipeline.messages import Result
 from brokerlab.pipeline.store import Outcome, Stray
 from brokerlab.storm import crash, picture
+from witnesses import until
 
 pytestmark = pytest.mark.cluster
 
@@ -155,8 +156,20 @@ def bytes_a_record(queue: MLQueue, limit: int) -> None:
         "max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET
     )
     topic = ConfigResource(ResourceType.TOPIC, queue.names.requests, incremental_configs=[entry])
+    # A broker goes by it a moment after it is set, and the relay may be faster; its log tells.
+    heard = f"entityPath: topics/{queue.names.requests} with config: "
+    brokers = queue.lab.brokers.values()
+    before = [broker.log(10_000, heard).count(heard) for broker in brokers]
     for answer in admin.incremental_alter_configs([topic]).values():
         answer.result(10)
+    until(
+        lambda: all(
+            broker.log(10_000, heard).count(heard) > count
+            for broker, count in zip(brokers, before, strict=True)
+        ),
+        20,
+        "every broker to go by the new limit",
+    )
 
 
 @pytest.fixture
