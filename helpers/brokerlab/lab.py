@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import html
 import os
@@ -681,7 +682,9 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        # Whoever has stopped it inside has what they wanted.
+        with contextlib.suppress(NoLabError):
+            self.stop()
 
 
 def what_runs(node: Mapping[str, Any]) -> str:

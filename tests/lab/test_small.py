@@ -26,6 +26,7 @@ with brokerlab.start(brokers=1) as lab:
         while read < 20_000 and (messages := consumer.consume(1000, 20)):
             read += len(messages)
     print("read", read)
+    lab.stop()
 """
 
 
