@@ -104,14 +104,12 @@ def test_worker_untouched(q: Any, no_programs: None) -> None:
             EARLIEST + 'settings["auto.commit.interval.ms"] = 100\n' + LOOP + WORK,
             "automatic commits do not know when you are done",
         ),
-        # Nothing was committed by then, or what was in hand: it depends on when the 5 s are over.
-        (EARLIEST + LOOP + WORK, "utomatic commits "),
         (MANUAL + LOOP + WORK, "because nothing was committed"),
         (HEAD + LOOP + WORK + COMMIT, "does it say auto.offset.reset earliest"),
         (MANUAL + LOOP + '    print("done", photo)\n' + COMMIT, "It printed no line `done PHOTO"),
         (MANUAL + LOOP + "    print(foto)\n", "its last words: NameError"),
     ],
-    ids=["commits first", "commits by itself", "every 5 s", "never", "latest", "no work", "error"],
+    ids=["commits first", "commits by itself", "never", "latest", "no work", "error"],
 )
 def test_worker_mistaken(q: Any, lab: Any, no_programs: None, program: str, advice: str) -> None:
     programs.write("my_worker.py", program)
