@@ -97,7 +97,8 @@ def test_the_solution_writes_through(q: Any) -> None:
     ("wrong", "advice"),
     [
         (idle, "Nothing came within"),
-        (writer(most=150), "It returned while the lab was being migrated"),
+        # All of them arrive before the first restart of the broker, or its reports would keep it waiting till the end.
+        (writer(most=25), "It returned while the lab was being migrated"),
         (writer(count="sent", timeout=500), "Did you note them when they were sent?"),
     ],
     ids=["idle", "ends early", "counts what it sends"],
