@@ -119,9 +119,7 @@ def write_bundle(settings: Settings, progress: Progress, file: Path) -> int:
 
     bundle.check_target(file)
     jars = all_locked()
-    if _unfit(settings, jars, verify=True):
-        with _cache_lock(settings, progress):
-            _fetch_unfit(settings, jars, progress)
+    _fetch_what_is_unfit(settings, jars, progress, verify=True)
     with progress.step(f"Writing {bundle.bundle_size() / 1e6:.0f} MB to {file}") as advance:
         bundle.write_bundle(file, _repository(settings), advance)
     return len(jars)
@@ -141,9 +139,7 @@ def prefetch_2018(settings: Settings, progress: Progress) -> Distribution:
     """
     shared = [jar for jar in locked("kafka") if not jar.coordinate.startswith("org.apache.kafka:")]
     jars = [*locked("2018"), *shared]
-    if _unfit(settings, jars, verify=False):
-        with _cache_lock(settings, progress):
-            _fetch_unfit(settings, jars, progress)
+    _fetch_what_is_unfit(settings, jars, progress, verify=False)
     return Distribution(KAFKA_VERSION_2018, JAVA, _paths(settings, jars), None)
 
 
@@ -167,9 +163,7 @@ def prefetch_connect(
         The disk is full or the cache cannot be written.
     """
     jars = [*locked("kafka"), *locked("connect"), *locked("camel")]
-    if _unfit(settings, jars, verify=False):
-        with _cache_lock(settings, progress):
-            _fetch_unfit(settings, jars, progress)
+    _fetch_what_is_unfit(settings, jars, progress, verify=False)
     kafka = _kafka(settings, verify=False)
     connect = replace(kafka, jars=(*kafka.jars, *_paths(settings, locked("connect"))))
     return connect, _paths(settings, locked("camel"))
@@ -248,6 +242,15 @@ def _kafka(settings: Settings, *, verify: bool) -> Distribution:
     archive = archive_path(settings.cache / "archive", jars)
     sound = is_sound(archive, verify=verify)
     return Distribution(KAFKA_VERSION, JAVA, jars, archive if sound else None)
+
+
+def _fetch_what_is_unfit(
+    settings: Settings, jars: Sequence[Jar], progress: Progress, *, verify: bool
+) -> None:
+    """Fetch what is missing or damaged; take the lock of the cache only if something is."""
+    if _unfit(settings, jars, verify=verify):
+        with _cache_lock(settings, progress):
+            _fetch_unfit(settings, jars, progress)
 
 
 def _fetch_unfit(
