@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from brokerlab import access
+from brokerlab.machine import write_private
 
 
 class Nowhere:
@@ -13,4 +14,4 @@ class Nowhere:
     def __init__(self, folder: Path) -> None:
         self.client = {"bootstrap.servers": "127.0.0.1:1"}
         self.client_file = folder / "client.properties"
-        access.write(self.client_file, access.properties(self.client))
+        write_private(self.client_file, access.properties(self.client))

@@ -82,10 +82,18 @@ class Starter:
 def until(true: Callable[[], Any], seconds: float, what: str) -> float:
     """Wait until `true`, at most `seconds`; return how long it took."""
     begun = time.monotonic()
-    while not true():
-        assert time.monotonic() - begun < seconds, f"waited {seconds} s for {what}, in vain"
-        time.sleep(0.02)
+    assert comes_true(true, seconds), f"waited {seconds} s for {what}, in vain"
     return time.monotonic() - begun
+
+
+def comes_true(true: Callable[[], Any], seconds: float = 30.0) -> bool:
+    """Wait until `true`, at most `seconds`; return whether it was."""
+    limit = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() >= limit:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def pids(status: dict[str, Any]) -> dict[str, int]:

@@ -143,15 +143,6 @@ def read_zookeeper(file: str | os.PathLike[str]) -> dict[str, Any]:
     return arguments
 
 
-def write(file: Path, text: str) -> None:
-    """Replace a file whole, and let only its owner read it."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(text)
-    draft.replace(file)
-
-
 def properties(settings: Mapping[str, Any]) -> str:
     """Return the text that `read_client` reads."""
     return "".join(f"{name}={value}\n" for name, value in settings.items())

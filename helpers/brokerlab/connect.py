@@ -16,14 +16,14 @@ from urllib.parse import quote
 
 import httpx
 
-from brokerlab import access, settings, topology
+from brokerlab import settings, topology
 from brokerlab.access import PASSWORD
 from brokerlab.background import Background
 from brokerlab.distribution import java_environment, prefetch_connect
 from brokerlab.errors import LabBusyError, NodeFailedError, PortTakenError, SettingError
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.lastwords import why_it_died
-from brokerlab.machine import make_private_folder
+from brokerlab.machine import make_private_folder, write_private
 from brokerlab.processes import listener_on
 from brokerlab.progress import Progress, in_notebook_or_terminal
 from brokerlab.tools import LOG4J
@@ -94,8 +94,12 @@ class Connector:
     @property
     def running(self) -> bool:
         """Whether it runs, and every task of it, of which there is one at least."""
+        return self.is_wholly("RUNNING")
+
+    def is_wholly(self, state: str) -> bool:
+        """Whether it is in this state, and every task of it, of which there is one at least."""
         states = {self.state, *(task.state for task in self.tasks)}
-        return bool(self.tasks) and states == {"RUNNING"}
+        return bool(self.tasks) and states == {state}
 
     def __str__(self) -> str:
         tasks = ", ".join(f"task {task.number} {task.state}" for task in self.tasks) or "no task"
@@ -192,7 +196,7 @@ class Connect:
         self._make_folder(self._connectors)
         self._lay_out(plugin)
         self._choose_port()
-        access.write(self.folder / "worker.properties", self._worker_properties())
+        write_private(self.folder / "worker.properties", self._worker_properties())
         known = sorted(self._connectors.glob("*.properties"))
         argv = distribution.command(
             _MAIN_CLASS,
@@ -282,8 +286,7 @@ class Connect:
         # Standalone, the worker itself forgets what came over its REST interface.
         text = topology.render({"name": name, **config})
         self._file(name).write_text(text, "ascii")
-        self._wait_until(lambda: self._stands(name), CHANGE_SECONDS, f"a task of {name} to run")
-        return self.connector(name)
+        return self._started(name)
 
     def remove(self, name: str) -> None:
         """Remove a connector; how far it has come is remembered for the next one of that name."""
@@ -301,8 +304,7 @@ class Connect:
     def restart(self, name: str) -> Connector:
         """Start a connector and its tasks again, for example after one has failed."""
         self._ask("POST", f"/connectors/{quote(name)}/restart?includeTasks=true")
-        self._wait_until(lambda: self._stands(name), CHANGE_SECONDS, f"a task of {name} to run")
-        return self.connector(name)
+        return self._started(name)
 
     def connectors(self) -> dict[str, Connector]:
         """Return every connector by name, as Connect describes it now."""
@@ -342,15 +344,20 @@ class Connect:
 
         def done() -> bool:
             now = self.connector(name)
-            states = {now.state, *(task.state for task in now.tasks)}
-            return bool(now.tasks) and (states == {state} or bool(now.problem))
+            return now.is_wholly(state) or bool(now.tasks and now.problem)
 
         self._wait_until(done, CHANGE_SECONDS, f"{name} to be {state}")
         return self.connector(name)
 
-    def _stands(self, name: str) -> bool:
-        now = self.connector(name)
-        return now.running or bool(now.problem)
+    def _started(self, name: str) -> Connector:
+        """Wait until a connector runs, or has failed; return how it stands then."""
+
+        def done() -> bool:
+            now = self.connector(name)
+            return now.running or bool(now.problem)
+
+        self._wait_until(done, CHANGE_SECONDS, f"a task of {name} to run")
+        return self.connector(name)
 
     def _settled(self) -> bool:
         return all(one.running or one.problem for one in self.connectors().values())

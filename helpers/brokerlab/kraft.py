@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from brokerlab.errors import SettingError
 from brokerlab.topology import (
@@ -99,96 +99,89 @@ def kraft_broker_settings(brokers: int) -> tuple[Setting, ...]:
     return (HEARTBEAT, *(s for s in broker_settings(brokers) if not s.key.startswith(gone)))
 
 
-def controller(
-    number: int,
-    ports: Ports,
-    controllers: int,
-    brokers: int,
-    cluster_id: str,
-    overrides: Mapping[str, str],
-    migrating: bool = False,
-) -> NodeSpec:
-    """Describe controller `number` of `controllers`; while `migrating` it takes over from ZooKeeper."""
-    port = ports.of_controller(number)
-    lines = {
-        "process.roles": "controller",
-        "node.id": str(FIRST_ID + number),
-        "listeners": f"CONTROLLER://{HOST}:{port}",
-        **_quorum(ports, controllers),
-        "inter.broker.listener.name": "PLAINTEXT",
-        **(_from_zookeeper(ports) if migrating else {}),
-        "log.dirs": DATA,
-        **{setting.key: setting.lab for setting in controller_settings(brokers)},
-        **check_overrides(overrides, "broker"),
-    }
-    return NodeSpec(
-        f"controller-{number}",
-        "controller",
-        FIRST_ID + number,
-        port,
-        render(lines),
-        kraft=True,
-        formatted=_identity(cluster_id, FIRST_ID + number),
-    )
+@dataclass(frozen=True)
+class Plan:
+    """What the nodes of a lab have in common where controllers decide, or are about to.
 
+    Attributes
+    ----------
+    ports : Ports
+    controllers, brokers : int
+        How many controllers vote, and how many brokers the cluster started with.
+    cluster_id : str
+    overrides : mapping
+        Properties that were asked for.
+    """
 
-def broker(
-    number: int,
-    ports: Ports,
-    controllers: int,
-    brokers: int,
-    cluster_id: str,
-    overrides: Mapping[str, str],
-) -> NodeSpec:
-    """Describe broker `number`, which follows the controllers."""
-    port = ports.of_broker(number)
-    lines = {
-        "process.roles": "broker",
-        "node.id": str(number),
-        "listeners": f"PLAINTEXT://{HOST}:{port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        **_quorum(ports, controllers),
-        "log.dirs": DATA,
-        **{setting.key: setting.lab for setting in kraft_broker_settings(brokers)},
-        **check_overrides(overrides, "broker"),
-    }
-    return NodeSpec(
-        f"broker-{number}",
-        "broker",
-        number,
-        port,
-        render(lines),
-        kraft=True,
-        formatted=_identity(cluster_id, number),
-    )
+    ports: Ports
+    controllers: int
+    brokers: int
+    cluster_id: str
+    overrides: Mapping[str, str]
 
+    def controller(self, number: int, migrating: bool = False) -> NodeSpec:
+        """Describe controller `number`; while `migrating` it takes over from ZooKeeper."""
+        port = self.ports.of_controller(number)
+        takes_over = {FLAG: "true", "zookeeper.connect": f"{HOST}:{self.ports.zookeeper}"}
+        lines = {
+            "listeners": f"CONTROLLER://{HOST}:{port}",
+            **self._quorum(),
+            "inter.broker.listener.name": "PLAINTEXT",
+            **(takes_over if migrating else {}),
+        }
+        settings = controller_settings(self.brokers)
+        return self._node("controller", number, FIRST_ID + number, port, lines, settings)
 
-def migrating_broker(old: NodeSpec, ports: Ports, controllers: int) -> NodeSpec:
-    """Return a broker of a ZooKeeper lab that knows the controllers too, and lets them take over."""
-    if FLAG in old.properties:
-        return old
-    more = {**_quorum(ports, controllers), FLAG: "true", "inter.broker.protocol.version": "3.9"}
-    return replace(old, properties=old.properties + render(more))
+    def broker(self, number: int) -> NodeSpec:
+        """Describe broker `number`, which follows the controllers."""
+        port = self.ports.of_broker(number)
+        lines = {
+            "listeners": f"PLAINTEXT://{HOST}:{port}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            **self._quorum(),
+        }
+        settings = kraft_broker_settings(self.brokers)
+        return self._node("broker", number, number, port, lines, settings)
 
+    def migrating_broker(self, old: NodeSpec) -> NodeSpec:
+        """Return a broker of a ZooKeeper lab that knows the controllers too, and lets them take over."""
+        if FLAG in old.properties:
+            return old
+        more = {**self._quorum(), FLAG: "true", "inter.broker.protocol.version": "3.9"}
+        return replace(old, properties=old.properties + render(more))
 
-def _quorum(ports: Ports, controllers: int) -> dict[str, str]:
-    voters = ",".join(
-        f"{FIRST_ID + number}@{HOST}:{ports.of_controller(number)}"
-        for number in range(1, controllers + 1)
-    )
-    return {
-        "controller.quorum.voters": voters,
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    }
+    def _quorum(self) -> dict[str, str]:
+        voters = ",".join(
+            f"{FIRST_ID + number}@{HOST}:{self.ports.of_controller(number)}"
+            for number in range(1, self.controllers + 1)
+        )
+        return {
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        }
 
-
-def _from_zookeeper(ports: Ports) -> dict[str, str]:
-    return {FLAG: "true", "zookeeper.connect": f"{HOST}:{ports.zookeeper}"}
-
-
-def _identity(cluster_id: str, node: int) -> str:
-    return render({"version": "1", "cluster.id": cluster_id, "node.id": str(node)})
+    def _node(
+        self,
+        role: str,
+        number: int,
+        id: int,
+        port: int,
+        lines: Mapping[str, str],
+        settings: Sequence[Setting],
+    ) -> NodeSpec:
+        properties = {
+            "process.roles": role,
+            "node.id": str(id),
+            **lines,
+            "log.dirs": DATA,
+            **{setting.key: setting.lab for setting in settings},
+            **check_overrides(self.overrides, "broker"),
+        }
+        identity = {"version": "1", "cluster.id": self.cluster_id, "node.id": str(id)}
+        return NodeSpec(
+            f"{role}-{number}", role, id, port, render(properties), formatted=render(identity)
+        )
 
 
 def difference(before: str, after: str) -> tuple[str, ...]:

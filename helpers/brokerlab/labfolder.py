@@ -36,7 +36,7 @@ from typing import Any
 
 from brokerlab import access
 from brokerlab.errors import LabBusyError, SettingError
-from brokerlab.machine import make_private_folder
+from brokerlab.machine import make_private_folder, write_private
 from brokerlab.processes import Identity
 
 # The system's limit on the address of a local socket is 108 bytes (Linux) or 104 (macOS).
@@ -82,9 +82,7 @@ class LabFolder:
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replace the state whole."""
-        draft = self.path / f".state-{os.getpid()}.tmp"
-        draft.write_text(json.dumps(state, indent=1), encoding="utf-8")
-        draft.replace(self.state_file)
+        write_private(self.state_file, json.dumps(state, indent=1))
 
     def socket_address(self) -> Path:
         """Return where a new supervisor should listen: here, or elsewhere if this path is too long."""

@@ -79,7 +79,7 @@ class Migrator:
         from brokerlab.supervisor import Node
 
         machine.check_memory(0, controllers=1)
-        spec = self._lab.controller_spec(1, migrating=True)
+        spec = self._lab.plan.controller(1, migrating=True)
         topology.check_port_free(spec.name, spec.port)
         node = Node(spec)
         self._lab.nodes[spec.name] = node
@@ -95,7 +95,7 @@ class Migrator:
 
     async def _join_brokers(self, steps: Steps) -> list[Change]:
         changes = [
-            await self._renewed(steps, node, kraft.migrating_broker(node.spec, self._lab.ports, 1))
+            await self._renewed(steps, node, self._lab.plan.migrating_broker(node.spec))
             for node in self._lab.of_role("broker")
         ]
         with steps.step("the controller has copied what ZooKeeper knows"):
@@ -104,13 +104,13 @@ class Migrator:
 
     async def _move_brokers(self, steps: Steps) -> list[Change]:
         return [
-            await self._renewed(steps, node, self._lab.kraft_broker_spec(node.spec.id or 0))
+            await self._renewed(steps, node, self._lab.plan.broker(node.spec.id or 0))
             for node in self._lab.of_role("broker")
         ]
 
     async def _finalise(self, steps: Steps) -> list[Change]:
         (node,) = self._lab.of_role("controller")
-        return [await self._renewed(steps, node, self._lab.controller_spec(1))]
+        return [await self._renewed(steps, node, self._lab.plan.controller(1))]
 
     async def _stop_zookeeper(self, steps: Steps) -> list[Change]:
         (node,) = self._lab.of_role("zookeeper")

@@ -317,10 +317,10 @@ class Supervisor:
     def _write_client_files(self) -> None:
         """Write what clients of this lab are given, anew whenever there are other nodes."""
         if self._access.secret:
-            access.write(self.folder.login_file, self._access.jaas())
+            machine.write_private(self.folder.login_file, self._access.jaas())
         kafka = self._access.kafka(self._bootstrap_servers)
-        access.write(self.folder.client_file, access.properties(kafka))
-        access.write(self.folder.zookeeper_client_file, json.dumps(self.zookeeper_client))
+        machine.write_private(self.folder.client_file, access.properties(kafka))
+        machine.write_private(self.folder.zookeeper_client_file, json.dumps(self.zookeeper_client))
 
     def _write_state(self) -> None:
         if self._owns_folder():
@@ -457,7 +457,7 @@ class Supervisor:
         brokers = self._started_with
         self._ports = ports
         keepers = (
-            [self.controller_spec(number) for number in range(1, self.controllers + 1)]
+            [self.plan.controller(number) for number in range(1, self.controllers + 1)]
             if self.controllers
             else [
                 topology.zookeeper(
@@ -528,25 +528,12 @@ class Supervisor:
             if self._access.secret:
                 await asyncio.to_thread(self._tell_brokers_whom_to_let_in)
 
-    def controller_spec(self, number: int, migrating: bool = False) -> NodeSpec:
-        """Describe a controller of this lab."""
-        assert self._ports is not None and self._cluster_id is not None
-        return kraft.controller(
-            number,
-            self._ports,
-            self.controllers or 1,
-            self._started_with,
-            self._cluster_id,
-            self._overrides["broker"],
-            migrating,
-        )
-
-    def kraft_broker_spec(self, number: int) -> NodeSpec:
-        """Describe a broker of this lab that follows the controllers."""
-        assert self._ports is not None and self._cluster_id is not None
-        return kraft.broker(
-            number,
-            self._ports,
+    @property
+    def plan(self) -> kraft.Plan:
+        """What this lab's nodes have in common where controllers decide."""
+        assert self._cluster_id is not None
+        return kraft.Plan(
+            self.ports,
             self.controllers or 1,
             self._started_with,
             self._cluster_id,
@@ -560,13 +547,13 @@ class Supervisor:
         return self._ports
 
     def _broker_spec(self, number: int) -> NodeSpec:
-        assert self._ports is not None and self._runtime is not None
+        assert self._runtime is not None
         if self.controllers:
-            return self.kraft_broker_spec(number)
+            return self.plan.broker(number)
         return topology.broker(
             number,
-            self._ports.of_broker(number),
-            self._ports.zookeeper,
+            self.ports.of_broker(number),
+            self.ports.zookeeper,
             self._started_with,
             self._overrides["broker"],
             self._runtime.apart,
@@ -588,8 +575,7 @@ class Supervisor:
         self._write_state()
 
     async def until_usable(self, node: Node) -> None:
-        assert self._ports is not None
-        port = self._ports.zookeeper
+        port = self.ports.zookeeper
         itself = probes.KafkaProbe(self._access.kafka(f"{topology.HOST}:{node.spec.port}"))
 
         async def usable() -> bool:
@@ -641,8 +627,7 @@ class Supervisor:
         return await asyncio.to_thread(self._probe.metadata)
 
     async def _in_zookeeper(self) -> frozenset[int]:
-        assert self._ports is not None
-        ids = await asyncio.to_thread(probes.registered_brokers, self._ports.zookeeper)
+        ids = await asyncio.to_thread(probes.registered_brokers, self.ports.zookeeper)
         return ids or frozenset()
 
     async def _leads(self) -> bool:
@@ -732,7 +717,7 @@ class Supervisor:
                     f"{node.spec.name} cannot start while most controllers are down: lab.repair() brings back all."
                 )
         elif node.spec.role == "broker":
-            if not await asyncio.to_thread(probes.zookeeper_serves, self._ports.zookeeper):
+            if not await asyncio.to_thread(probes.zookeeper_serves, self.ports.zookeeper):
                 raise NodeFailedError(
                     f"{node.spec.name} cannot start while ZooKeeper is {self.nodes['zookeeper'].state}: lab.repair() brings back both."
                 )

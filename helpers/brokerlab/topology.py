@@ -261,10 +261,8 @@ class NodeSpec:
     port : int
     properties : str
         The text of the file that the process reads.
-    kraft : bool
-        Whether it takes its metadata from controllers and not from ZooKeeper.
     formatted : str
-        What ``meta.properties`` says before the first start; empty where the node writes it itself.
+        What ``meta.properties`` says before the first start; empty where the node writes it itself, as with ZooKeeper.
     """
 
     name: str
@@ -272,13 +270,17 @@ class NodeSpec:
     id: int | None
     port: int
     properties: str
-    kraft: bool = False
     formatted: str = ""
 
     @property
     def properties_file(self) -> str:
         """The file's name, as Kafka's own distribution calls it."""
         return PROPERTIES_FILES[self.role]
+
+    @property
+    def kraft(self) -> bool:
+        """Whether it takes its metadata from controllers and not from ZooKeeper: only such a one is formatted before."""
+        return bool(self.formatted)
 
 
 def check_broker_count(brokers: object) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,11 @@ from brokerlab.exercises.engine import Report
 from brokerlab.lab import Lab
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from witnesses import comes_true
 
 pytestmark = pytest.mark.cluster
 
 TOPICS = ("parcels", "ledger")
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> bool:
-    limit = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > limit:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def send(lab: Lab, topic: str, ids: list[int]) -> None:
@@ -84,7 +75,7 @@ def shop(lab: Lab, connect: Connect) -> Path:
 def away(lab: Lab, connect: Connect, shop: Path) -> Path:
     """The sink has copied 10 entries and was removed; 20 more have come."""
     connect.put("ledger-out", sink(shop, "ledger"))
-    assert until(lambda: count(shop, "ledger") == 10)
+    assert comes_true(lambda: count(shop, "ledger") == 10, 20)
     connect.remove("ledger-out")
     send(lab, "ledger", [*range(10, 30)])
     return shop
@@ -114,7 +105,7 @@ def test_a_plain_insert_fails_at_the_first_that_comes_again(
     q: Any, connect: Connect, shop: Path
 ) -> None:
     connect.put("parcels-out", sink(shop, "parcels"))
-    assert until(lambda: connect.connector("parcels-out").problem)
+    assert comes_true(lambda: connect.connector("parcels-out").problem, 20)
     wrong = failed(q[1].check())
     assert "may run twice" in wrong["its task runs"]
     connect.put("parcels-out", sink(shop, "parcels", "INSERT OR REPLACE"))
@@ -129,7 +120,7 @@ def test_a_sink_that_comes_back_goes_on(q: Any, connect: Connect, away: Path) ->
 
 def test_another_name_begins_anew(q: Any, connect: Connect, away: Path) -> None:
     connect.put("ledger-2", sink(away, "ledger"))
-    assert until(lambda: count(away, "ledger") == 40)
+    assert comes_true(lambda: count(away, "ledger") == 40, 20)
     wrong = failed(q[2].check())
     assert "Seen: ledger-2" in wrong["one sink reads ledger, and it is ledger-out"]
     assert wrong["none is there twice"].startswith("10 of 30 are")

@@ -12,6 +12,7 @@ import pytest
 from brokerlab import access
 from brokerlab.access import Secret, read_client, read_zookeeper
 from brokerlab.errors import NoLabError
+from brokerlab.machine import write_private
 from IPython.lib.pretty import pretty
 
 
@@ -25,7 +26,7 @@ def test_a_secret_is_usable_and_not_shown():
 def client_file(tmp_path: Path) -> Path:
     file = tmp_path / "client.properties"
     settings = {"bootstrap.servers": "127.0.0.1:9092", "sasl.password": "hunter=2"}
-    access.write(file, access.properties(settings))
+    write_private(file, access.properties(settings))
     return file
 
 
@@ -39,14 +40,14 @@ def test_copies_of_a_client_do_not_show_its_password_either(client_file: Path):
 def test_the_password_of_a_zookeeper_client_is_not_shown(tmp_path: Path):
     file = tmp_path / "zookeeper.json"
     arguments = {"hosts": "127.0.0.1:2181", "sasl_options": {"password": "hunter2"}}
-    access.write(file, json.dumps(arguments))
+    write_private(file, json.dumps(arguments))
     assert read_zookeeper(file) == arguments
     assert "hunter" not in repr(read_zookeeper(file))
 
 
 def test_a_client_file_is_its_owners_alone_and_written_whole(client_file: Path):
     client_file.chmod(0o644)
-    access.write(client_file, "bootstrap.servers=127.0.0.1:1\n")
+    write_private(client_file, "bootstrap.servers=127.0.0.1:1\n")
     assert stat.S_IMODE(client_file.stat().st_mode) == 0o600
     assert read_client(client_file) == {"bootstrap.servers": "127.0.0.1:1"}
     assert [file.name for file in client_file.parent.iterdir()] == [client_file.name]

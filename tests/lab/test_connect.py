@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
 from brokerlab.labfolder import LabFolder
 from brokerlab.records import texts
+from witnesses import comes_true
 
 TOPIC = {"topic.creation.default.replication.factor": 3, "topic.creation.default.partitions": 1}
 BYTES = "org.apache.kafka.connect.converters.ByteArrayConverter"
@@ -28,15 +28,6 @@ Caused by: java.lang.IllegalStateException: in between
 \tat a.B.c(B.java:2)
 Caused by: org.sqlite.SQLiteException: [SQLITE_ERROR] no such table: archive
 """
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> bool:
-    limit = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > limit:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def file_source(file: Path, topic: str) -> dict[str, object]:
@@ -96,15 +87,15 @@ def test_lines_go_through_and_a_stop_loses_and_repeats_nothing(lab: Lab, connect
     source.write_text("one\ntwo\n")
     assert connect.put("lines-in", file_source(source, "lines")).running
     assert connect.put("lines-out", file_sink(sink, "lines")).running
-    assert until(lambda: sink.exists() and sink.read_text() == "one\ntwo\n")
-    assert until(lambda: connect.offsets("lines-in"))
+    assert comes_true(lambda: sink.exists() and sink.read_text() == "one\ntwo\n")
+    assert comes_true(lambda: connect.offsets("lines-in"))
     connect.stop()
     assert connect.state == "stopped"
     with source.open("a") as more:
         more.write("three\n")
     connect.start()
     assert sorted(connect.connectors()) == ["lines-in", "lines-out"]
-    assert until(lambda: sink.read_text() == "one\ntwo\nthree\n"), sink.read_text()
+    assert comes_true(lambda: sink.read_text() == "one\ntwo\nthree\n"), sink.read_text()
     assert texts(lab, "lines") == ["one", "two", "three"]
 
 
@@ -113,15 +104,15 @@ def test_a_crash_repeats_lines_and_loses_none(lab: Lab, connect: Connect) -> Non
     source = connect.files / "in.txt"
     source.write_text("".join(f"line {n}\n" for n in range(200)))
     connect.put("lines-in", file_source(source, "lines"))
-    assert until(lambda: len(texts(lab, "lines")) >= 200)
+    assert comes_true(lambda: len(texts(lab, "lines")) >= 200)
     with source.open("a") as more:
         more.write("".join(f"line {n}\n" for n in range(200, 400)))
-    assert until(lambda: len(texts(lab, "lines")) > 200)
+    assert comes_true(lambda: len(texts(lab, "lines")) > 200)
     connect.kill()
     assert connect.state == "killed"
     connect.start()
     expected = {f"line {n}" for n in range(400)}
-    assert until(lambda: set(texts(lab, "lines")) == expected)
+    assert comes_true(lambda: set(texts(lab, "lines")) == expected)
 
 
 @pytest.mark.cluster
@@ -129,13 +120,13 @@ def test_a_paused_connector_rests_and_catches_up(lab: Lab, connect: Connect) -> 
     source = connect.files / "in.txt"
     source.write_text("one\n")
     connect.put("lines-in", file_source(source, "lines"))
-    assert until(lambda: texts(lab, "lines") == ["one"])
+    assert comes_true(lambda: texts(lab, "lines") == ["one"])
     assert connect.pause("lines-in").state == "PAUSED"
     with source.open("a") as more:
         more.write("two\n")
-    assert not until(lambda: len(texts(lab, "lines")) > 1, 1.5)
+    assert not comes_true(lambda: len(texts(lab, "lines")) > 1, 1.5)
     assert connect.resume("lines-in").running
-    assert until(lambda: texts(lab, "lines") == ["one", "two"])
+    assert comes_true(lambda: texts(lab, "lines") == ["one", "two"])
     connect.remove("lines-in")
     assert connect.connectors() == {}
 
@@ -172,7 +163,7 @@ def test_a_table_goes_into_a_topic_and_a_topic_into_a_table(lab: Lab, connect: C
     }
     assert connect.put("orders-in", beans | source | TOPIC).running
     assert connect.put("orders-out", beans | sink).running
-    assert until(lambda: rows(file, "SELECT * FROM archive") == [(1, "cup"), (2, "ball")])
+    assert comes_true(lambda: rows(file, "SELECT * FROM archive") == [(1, "cup"), (2, "ball")])
     assert texts(lab, "orders") == ['{"id":1,"item":"cup"}', '{"id":2,"item":"ball"}']
 
 
@@ -182,7 +173,7 @@ def test_a_sink_that_cannot_write_says_why(connect: Connect, lab: Lab) -> None:
     source.write_text("one\n")
     connect.put("lines-in", file_source(source, "lines"))
     connect.put("lines-out", file_sink(connect.files / "nowhere" / "out.txt", "lines"))
-    assert until(lambda: connect.connector("lines-out").problem)
+    assert comes_true(lambda: connect.connector("lines-out").problem)
     assert "nowhere" in connect.connector("lines-out").problem
 
 
@@ -211,7 +202,7 @@ def test_one_that_does_not_run_says_so(lab: Lab, connect: Connect) -> None:
         connect.connectors()
     connect.start()
     os.kill(connect.pid or 0, signal.SIGSEGV)
-    assert until(lambda: connect.state == "died")
+    assert comes_true(lambda: connect.state == "died")
     with pytest.raises(
         NodeFailedError, match=r"Kafka Connect has died: .*start\(\) starts it again"
     ):

@@ -24,12 +24,16 @@ from homes import fresh_home
 PORTS = topology.Ports(2181, (9092, 9093, 9094), (9193, 9194, 9195))
 
 
+def plan(overrides: dict[str, str] | None = None, controllers: int = 1) -> kraft.Plan:
+    return kraft.Plan(PORTS, controllers, 3, "an-id", overrides or {})
+
+
 def lines(properties: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in properties.splitlines())
 
 
 def test_a_controller_votes_and_knows_no_zookeeper() -> None:
-    spec = kraft.controller(2, PORTS, 3, 3, "an-id", {})
+    spec = plan(controllers=3).controller(2)
     found = lines(spec.properties)
     assert (spec.name, spec.id, spec.port) == ("controller-2", 3002, 9194)
     assert found["process.roles"] == "controller"
@@ -39,7 +43,7 @@ def test_a_controller_votes_and_knows_no_zookeeper() -> None:
 
 
 def test_a_broker_of_kraft_has_nothing_of_zookeeper() -> None:
-    found = lines(kraft.broker(1, PORTS, 1, 3, "an-id", {"num.partitions": "4"}).properties)
+    found = lines(plan({"num.partitions": "4"}).broker(1).properties)
     assert found["process.roles"] == "broker" and found["num.partitions"] == "4"
     assert "broker.id" not in found
     assert not [key for key in found if key.startswith("zookeeper.")]
@@ -47,10 +51,10 @@ def test_a_broker_of_kraft_has_nothing_of_zookeeper() -> None:
 
 def test_a_migrating_broker_keeps_its_file_and_gets_five_lines_once() -> None:
     old = topology.broker(1, 9092, 2181, 3, {})
-    new = kraft.migrating_broker(old, PORTS, 1)
+    new = plan().migrating_broker(old)
     changes = kraft.difference(old.properties, new.properties)
     assert len(changes) == 5 and all(line.startswith("+ ") for line in changes)
-    assert kraft.migrating_broker(new, PORTS, 1) == new
+    assert plan().migrating_broker(new) == new
 
 
 def test_every_setting_says_why() -> None:
