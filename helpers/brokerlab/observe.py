@@ -124,7 +124,9 @@ def snapshot(lab: Lab) -> Snapshot:
     controller = metadata.controller if metadata else None
     problems = []
     if mode == "zookeeper":
-        registered = registered_brokers(int(status["zookeeper_connect"].rpartition(":")[2]))
+        # A supervisor answers a moment before it has planned its nodes: then there is no address yet.
+        port = status["zookeeper_connect"].rpartition(":")[2]
+        registered = registered_brokers(int(port)) if port else None
         if registered is None:
             problems.append("ZooKeeper does not answer")
     else:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import brokerlab
 import brokerlab.observe
 import pytest
-from brokerlab.observe import Observer, Snapshot
+from brokerlab import control, settings
+from brokerlab.observe import Observer, Snapshot, snapshot
+from brokerlab.progress import Progress
 
 
 @pytest.mark.parametrize("lasts", [0.0, 0.06])
@@ -59,3 +63,15 @@ def test_a_snapshot_that_takes_longer_than_the_period_leaves_a_rest(
     finally:
         observer.close()
     assert min(rests) >= 0.9 * brokerlab.observe.REST
+
+
+@pytest.mark.cluster
+def test_a_supervisor_that_has_no_nodes_yet_is_a_lab_that_does_not_answer(home: Path) -> None:
+    lab = brokerlab.start(brokers=1, progress=Progress())
+    assert snapshot(lab).problem is None
+    lab.stop()
+    control._spawn(lab.folder, settings.read(), Progress())
+    seen = snapshot(lab)
+    assert not seen.reachable and seen.nodes == ()
+    assert seen.problem is not None
+    assert seen.problem.startswith("ZooKeeper does not answer and no broker answers")
