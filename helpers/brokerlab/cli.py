@@ -15,6 +15,7 @@ from brokerlab import control, distribution, doctor, lab, settings, tools
 from brokerlab.errors import BrokerLabError, NoLabError, SettingError
 from brokerlab.kraft import MODES
 from brokerlab.labfolder import LabFolder, labs_with_anything, running_labs
+from brokerlab.nodes import what_runs
 from brokerlab.progress import TerminalProgress
 from brokerlab.topology import MOST_BROKERS
 
@@ -173,7 +174,7 @@ def _status(arguments: Any) -> int:
         says = "must log in" if status["auth"] else "need no password"
         print(f"  clients {says}: {status['auth_why']}")
         for node in status["nodes"]:
-            what = lab.what_runs(node)
+            what = what_runs(node)
             print(f"  {node['name']:<12} port {node['port']:<6} {node['state']:<9} {what}")
         for lease in status["leases"]:
             print(f"  used by {lease['what']}" + (f" (pid {lease['pid']})" if lease["pid"] else ""))

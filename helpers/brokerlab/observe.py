@@ -34,7 +34,7 @@ REST = 0.02
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node's process, as the supervisor sees it; `state` as in `brokerlab.lab.LabNode.state`."""
+    """A node's process, as the supervisor sees it; `state` as in `brokerlab.nodes.LabNode.state`."""
 
     name: str
     role: str

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from brokerlab import control, probes, topology
 from brokerlab.errors import BrokerLabError, NodeFailedError
-from brokerlab.lab import Lab, LabNode, what_runs
+from brokerlab.lab import Lab
+from brokerlab.nodes import LabNode, what_runs
 from brokerlab.observe import snapshot
 from brokerlab.processes import Identity
 from brokerlab.progress import Progress

@@ -24,7 +24,8 @@ from brokerlab.widgets.inputs import Choice, Input, Slider
 from brokerlab.widgets.scene import Element
 
 if TYPE_CHECKING:
-    from brokerlab.lab import Lab, LabBroker
+    from brokerlab.lab import Lab
+    from brokerlab.nodes import LabBroker
 
 ACKS = ("0", "1", "all")
 EACH = "each"

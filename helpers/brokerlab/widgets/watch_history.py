@@ -27,7 +27,7 @@ FOLLOWS = {
 """State before and after -> what came of it."""
 
 States = tuple[tuple[str, str], ...]
-"""Each node with the state of its process, as in `brokerlab.lab.LabNode.state`."""
+"""Each node with the state of its process, as in `brokerlab.nodes.LabNode.state`."""
 
 
 @dataclass(frozen=True)
