@@ -28,9 +28,10 @@ from brokerlab.pipeline.program import Patience, Say, say
 
 AHEAD = 6
 """Pictures that wait in the worker beside the one it looks at; more are taken when half of them are gone."""
+MANY = AHEAD // 2
 HOLD = 0.2
-"""Seconds that answers are held while more pictures wait, so that they go to the brokers together: each request is work for
-three brokers. A last answer is not held."""
+"""Seconds that answers are held while many pictures wait, so that they go to the brokers together: each request is work for
+three brokers. With few, as when workers keep up, an answer goes at once: its sender waits for it, not for a pile."""
 UNCONFIRMED = 500
 """Pictures whose results the brokers may owe a confirmation for before no more are taken."""
 SLOW = 0.25
@@ -298,7 +299,7 @@ class Session:
             return self._roomy.wait_for(self._has_room, 0 if self._paused else SLOW)
 
     def _has_room(self) -> bool:
-        return len(self._queue) <= AHEAD // 2
+        return len(self._queue) <= MANY
 
     def _pause(self, pause: bool) -> None:
         self._paused = pause
@@ -359,8 +360,8 @@ class Session:
             answer = self._worker.look(task)
             with self._shared:
                 self._held.append((task, answer))
-                last = not self._queue
-            if last or self._held_for() > HOLD:
+                few = len(self._queue) < MANY
+            if few or self._held_for() > HOLD:
                 self._publish_held()
 
     def _held_for(self) -> float:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COUNT_EVERY = 0.5
 AUDIT_EVERY = 5.0
 """Seconds between two audits, each of which reads topics: seldom enough to cost next to nothing."""
-MOST_SHARE = 0.03
+MOST_SHARE = 0.02
 """Of a core, that audits may take: where they cost more, they come less often."""
 ZOOKEEPER_AWAY = 5.0
 KEPT_LINES = 100
