@@ -2,7 +2,7 @@
 
     python tests/run.py [--lanes] [--leave-out MARK] [pytest's arguments]
 
-With --lanes the whole suite runs in two lanes side by side (see lanes.py), which takes two quiet processors.
+With --lanes the whole suite runs in two lanes side by side (see lanes.py), which takes two processors.
 With CI=true a mark that the machine cannot run fails the run, unless --leave-out names it.
 """
 
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
+import json
 import os
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -27,17 +30,25 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], add_help=False)
     parser.add_argument("--leave-out", action="append", default=[], metavar="MARK")
     parser.add_argument("--lanes", action="store_true")
+    parser.add_argument("--failures", type=Path, metavar="FILE")
     asked, arguments = parser.parse_known_args(argv)
     os.chdir(ROOT)
+    # A shell starts what it runs in the background with this ignored, and then nothing could end a run in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if asked.lanes:
-        if arguments or not lanes.possible():
-            print(
-                "--lanes runs the whole suite, as root, on Linux with two processors and network namespaces."
-            )
+        if "-m" in arguments or any(
+            Path(word.partition("::")[0]).exists() and before != "-k"
+            for before, word in itertools.pairwise(["", *arguments])
+        ):
+            print("--lanes runs the whole suite: it takes neither files nor -m (but -k).")
             return int(pytest.ExitCode.USAGE_ERROR)
-        return lanes.run([word for mark in asked.leave_out for word in ("--leave-out", mark)])
+        if not lanes.possible():
+            print("--lanes needs root, Linux, two processors and network namespaces.")
+            return int(pytest.ExitCode.USAGE_ERROR)
+        left_out = [word for mark in asked.leave_out for word in ("--leave-out", mark)]
+        return lanes.run(lanes.LANES, [*left_out, *arguments])
     gaps = missing() | dict.fromkeys(asked.leave_out, ON_REQUEST)
-    runner = Runner(gaps)
+    runner = Runner(gaps, asked.failures)
     code = int(pytest.main(arguments, plugins=[runner]))
     listing = any(word in arguments for word in ("--collect-only", "--co", "--help", "-h"))
     if code == 0 and not runner.ran and not listing:
@@ -75,10 +86,11 @@ def _no_docker() -> str | None:
 
 
 class Runner:
-    """The pytest plugin that deselects what cannot run, and tells at the end."""
+    """The pytest plugin that deselects what cannot run, and tells at the end; it keeps what fails in a file, if given one."""
 
-    def __init__(self, gaps: dict[str, str]) -> None:
+    def __init__(self, gaps: dict[str, str], failures: Path | None) -> None:
         self.gaps = gaps
+        self.failures = failures
         self.deselected: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.ran = 0
@@ -104,10 +116,18 @@ class Runner:
             self._note(report.longrepr)
         elif report.when == "call":
             self.ran += 1
+        self._keep(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:
             self._note(report.longrepr)
+        self._keep(report)
+
+    def _keep(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed and self.failures is not None:
+            with self.failures.open("a", encoding="utf-8") as kept:
+                json.dump({"what": report.nodeid, "why": report.longreprtext}, kept)
+                kept.write("\n")
 
     def _note(self, why: object) -> None:
         if isinstance(why, tuple):

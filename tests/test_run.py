@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import lanes
 import pytest
+from witnesses import until
 
 RUN = Path(__file__).with_name("run.py")
 MARKED = """
@@ -84,9 +87,7 @@ def test_lanes_are_for_the_whole_suite_alone(run):
 
 
 def test_the_two_lanes_are_the_whole_suite_and_share_nothing():
-    import lanes
-
-    def collected(*arguments: str) -> set[str]:
+    def collected(*arguments: str) -> list[str]:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
             cwd=RUN.parents[1],
@@ -94,25 +95,99 @@ def test_the_two_lanes_are_the_whole_suite_and_share_nothing():
             text=True,
             timeout=120,
         )
-        return {line for line in done.stdout.splitlines() if "::" in line}
+        return [line for line in done.stdout.splitlines() if "::" in line]
 
-    first, second = (collected(*arguments) for arguments in lanes.LANES.values())
-    assert first and second and not first & second
-    assert first | second == collected()
+    parts = [collected(*lane.arguments) for lane in lanes.LANES]
+    assert all(parts)
+    assert sorted(test for part in parts for test in part) == sorted(collected())
 
 
-def test_a_failure_in_either_lane_fails(monkeypatch, tmp_path, capfd):
-    import lanes
+BAD = """
+import pytest
 
-    for name, text in {
-        "test_good.py": "def test_yes(): pass",
-        "test_bad.py": "def test_no(): assert 0",
-    }.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    options = ("-c", os.devnull, "--rootdir", str(tmp_path))
-    good, bad = ((*options, str(tmp_path / name)) for name in ("test_good.py", "test_bad.py"))
-    monkeypatch.setattr(lanes, "IN_A_NETWORK_OF_ITS_OWN", ())
-    for lane, code in (((good, good), 0), ((good, bad), 1), ((bad, good), 1)):
-        monkeypatch.setattr(lanes, "LANES", dict(zip("ab", lane, strict=True)))
-        assert lanes.run([]) == code
-    assert capfd.readouterr().out.count("1 passed") == 4
+@pytest.mark.parametrize("number", range({failures}))
+def test_no(number):
+    print("noise\\n" * 200)
+    assert number == "{name}"
+"""
+
+
+@pytest.fixture
+def lane(tmp_path):
+    """Make a lane of one file; options that come last end it in another way."""
+
+    def lane(name: str, text: str) -> lanes.Lane:
+        file = tmp_path / f"test_{name}.py"
+        file.write_text(text, encoding="utf-8")
+        toy = ("-c", os.devnull, "--rootdir", str(tmp_path), str(file))
+        return lanes.Lane(name, toy, own_network=False)
+
+    return lane
+
+
+def test_lanes_show_everything_in_order(lane, capfd):
+    good = "def test_yes(): pass"
+    assert lanes.run([lane(name, good) for name in "ab"], []) == 0
+    said = capfd.readouterr().out
+    assert said.count("1 passed") == 2 and "once more" not in said
+    assert said.index("test_a.py") < said.index("test_b.py")
+    ends = [line.partition(" after ")[0] for line in said.splitlines()[-2:]]
+    assert ends == ["a: all is well (exit code 0)", "b: all is well (exit code 0)"]
+
+
+@pytest.mark.parametrize("bad", ["a", "b", "ab"])
+def test_what_failed_in_any_lane_is_in_the_last_lines(lane, capfd, bad):
+    made = []
+    for name in "ab":
+        text = BAD.format(failures=2, name=name) if name in bad else "def test_yes(): pass"
+        made.append(lane(name, text))
+    assert lanes.run(made, []) == 1
+    last = capfd.readouterr().out.splitlines()[-100:]
+    for name in "ab":
+        assert any(line.startswith(f"_____ {name}: ") for line in last) == (name in bad)
+    for name in bad:
+        assert f"{name}: FAILED (exit code 1)" in [line.partition(" after ")[0] for line in last]
+        for number in (0, 1):
+            assert f"_____ {name}: test_{name}.py::test_no[{number}]" in last
+            assert f"E       AssertionError: assert {number} == '{name}'" in last
+
+
+def test_a_lane_that_dies_shows_how(lane, capfd):
+    dies = "import os\n\ndef test_dies():\n    os.write(1, b'last words')\n    os.abort()"
+    assert lanes.run([lane("a", dies), lane("b", "def test_yes(): pass")], ["-s"]) == -6
+    said = capfd.readouterr().out
+    shown_again = said.partition("once more")[2]
+    assert "_____ a: how it ended" in shown_again and "last words" in shown_again
+
+
+HANGS = """
+import pathlib, time
+
+def test_hangs():
+    pathlib.Path(__file__).with_suffix(".begun").touch()
+    for _ in range(600):
+        time.sleep(0.1)
+"""
+
+
+def test_lanes_that_are_interrupted_say_where_they_were(tmp_path):
+    toys = [tmp_path / f"test_{name}.py" for name in "ab"]
+    program = "import lanes\nraise SystemExit(lanes.run([\n"
+    for toy in toys:
+        toy.write_text(HANGS, encoding="utf-8")
+        options = ("-c", os.devnull, "--rootdir", str(tmp_path), str(toy))
+        program += f"lanes.Lane({toy.stem!r}, {options}, own_network=False),\n"
+    command = [sys.executable, "-c", f"{program}], []))"]
+    with subprocess.Popen(
+        command, cwd=RUN.parent, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        for toy in toys:
+            until(toy.with_suffix(".begun").exists, 60, f"{toy.name} to be at its test")
+        os.killpg(running.pid, signal.SIGINT)
+        said, _ = running.communicate(timeout=90)
+    assert running.returncode == 2, said
+    *_, first, second = said.splitlines()
+    assert first.startswith("test_a: FAILED (exit code 2)"), said
+    assert second.startswith("test_b: FAILED (exit code 2)"), said
+    shown_again = said.partition("once more")[2]
+    assert all(f"{toy}:7: KeyboardInterrupt" in shown_again for toy in toys), said
