@@ -32,7 +32,7 @@ from witnesses import assert_nothing_half_done, listeners_on, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.containers]
 
-CYCLES = 6
+CYCLES = 4
 SWEEP_SECONDS = 30
 
 
