@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from brokerlab.traffic import Traffic
-from brokerlab.widgets import request_board, scale_board
+from brokerlab.widgets import connector_board, migration_facts, request_board, scale_board
 from confluent_kafka.admin import AdminClient, NewTopic
 from kernel import Kernel
 from measure import Figure, samples
@@ -27,6 +27,7 @@ RUN_SECONDS = 2 * (BUSY_SECONDS + CHANGE_SECONDS)
 
 REMEMBER_EVERY = 1.0
 LIVE_SECONDS = 30.0
+LINES_PER_SECOND = 10
 PICTURES_PER_SECOND = 10
 PICTURES = round(PICTURES_PER_SECOND * RUN_SECONDS)
 
@@ -48,6 +49,24 @@ from brokerlab.storm import picture
 queue = MLQueue(lab, {prefix!r})
 queue.begin(workers=1)
 drawn = [picture(number) for number in range({pictures})]
+"""
+# A connector that copies a file's lines, and who writes into that file.
+LINES = """
+import threading
+connect = lab.connect
+connect.clear()
+connect.start()
+source = connect.files / "in.txt"
+source.write_text("a line\\n")
+connect.put("lines-in", {{
+    "connector.class": "FileStreamSource", "file": source, "topic": "lines",
+    "topic.creation.default.replication.factor": 3, "topic.creation.default.partitions": 1,
+}})
+over = threading.Event()
+def write():
+    with source.open("a") as lines:
+        while not over.wait(1 / {per_second}):
+            print("one more", file=lines, flush=True)
 """
 BUSY = """
 import time
@@ -88,6 +107,17 @@ def pictures(begin: str, done: str, end: str) -> Callable[[Kernel], AbstractCont
         )
 
     return coming
+
+
+@contextmanager
+def lines(kernel: Kernel) -> Iterator[None]:
+    """Let lines come through the view's connector for as long as the context is open."""
+    kernel.run(
+        "writer = threading.Thread(target=write)\nwriter.start()\n"
+        "view.wait_until(lambda seen: seen.moved and (seen.moved[0].records or 0) > 1, 60, 'the first line')"
+    )
+    yield
+    kernel.run("over.set()\nwriter.join()")
 
 
 def _queue(prefix: str) -> str:
@@ -167,6 +197,20 @@ VIEWS = (
         before=_queue("scale"),
         looks_every=scale_board.EVERY,
         pictures_every=scale_board.EVERY,
+    ),
+    View(
+        "ConnectorBoard",
+        'ConnectorBoard(lab, {"lines-in": lambda: len(source.read_text().splitlines())})',
+        change=lines,
+        before=LINES.format(per_second=LINES_PER_SECOND),
+        looks_every=connector_board.EVERY,
+        pictures_every=connector_board.EVERY,
+    ),
+    View(
+        "MigrationLine",
+        "MigrationLine(lab)",
+        looks_every=migration_facts.PERIOD,
+        pictures_every=migration_facts.PERIOD,
     ),
 )
 
