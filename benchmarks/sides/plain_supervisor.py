@@ -9,9 +9,10 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 import kafka_defaults
-from brokerlab import distribution, supervisor
+from brokerlab import distribution
 from brokerlab.distribution.java import Distribution, class_path
 from brokerlab.settings import Settings
+from brokerlab.supervisor.__main__ import main
 from brokerlab.tools import MAIN_CLASSES
 
 
@@ -48,4 +49,4 @@ def installed(settings: Settings, verify: bool = False) -> Distribution:
 
 if __name__ == "__main__":
     distribution.installed = installed
-    sys.exit(supervisor.main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

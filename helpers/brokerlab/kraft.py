@@ -36,6 +36,15 @@ NO_ZOOKEEPER = (
 
 FLAG = "zookeeper.metadata.migration.enable"
 
+MIGRATION_STEPS = (
+    "start_controller",
+    "join_brokers",
+    "move_brokers",
+    "finalise",
+    "stop_zookeeper",
+)
+"""The way of a lab from ZooKeeper to controllers, in this order; each is a verb of `brokerlab.migration.Migration`."""
+
 HEARTBEAT = Setting(
     "broker.heartbeat.interval.ms",
     "500",

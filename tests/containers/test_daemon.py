@@ -135,7 +135,7 @@ def test_a_pull_shows_how_far_it_is(home: Path, monkeypatch: pytest.MonkeyPatch)
 LOCAL_START = """
 import sys
 from pathlib import Path
-import brokerlab.supervisor
+import brokerlab.supervisor.__main__
 from brokerlab import lab, settings
 from brokerlab.labfolder import LabFolder
 from brokerlab.runtimes import choice

@@ -236,7 +236,7 @@ from brokerlab import processes
 
 # As on a system that does not kill a child with its parent.
 processes._die_with_parent = lambda: None
-from brokerlab.supervisor import main
+from brokerlab.supervisor.__main__ import main
 
 main(sys.argv[1:])
 """

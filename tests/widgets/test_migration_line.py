@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from brokerlab.errors import SettingError
-from brokerlab.migrator import STEPS
+from brokerlab.kraft import MIGRATION_STEPS
 from brokerlab.widgets import MigrationLine
 from brokerlab.widgets.migration_facts import Course, Facts, Moment
 from brokerlab.widgets.migration_picture import WORDS, notice
@@ -145,7 +145,7 @@ def test_what_changed_is_kept_on_the_lane(make: Make) -> None:
 def enabled(drawn: Element) -> list[str]:
     return [
         step
-        for step in STEPS
+        for step in MIGRATION_STEPS
         for part in found(drawn, data_command=f'{{"kind": "{step}"}}')
         if part[1].get("aria-disabled") != "true"
     ]

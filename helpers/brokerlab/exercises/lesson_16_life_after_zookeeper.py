@@ -14,8 +14,8 @@ from typing import Any
 from brokerlab import kraft
 from brokerlab.errors import NodeFailedError
 from brokerlab.exercises.engine import Exercise, Fact, demand_whole
+from brokerlab.kraft import MIGRATION_STEPS
 from brokerlab.lab import start
-from brokerlab.migrator import STEPS
 from brokerlab.progress import Progress
 from brokerlab.records import Record, records
 
@@ -52,7 +52,7 @@ class WriteThrough(Exercise):
                 try:
                     begun = _wait_for_photos(own, writing)
                     if begun and not writing.done():
-                        for step in STEPS:
+                        for step in MIGRATION_STEPS:
                             getattr(own.migration, step)()
                     early = writing.done()
                     after = _first_after(own)

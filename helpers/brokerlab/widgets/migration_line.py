@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from brokerlab.errors import BrokerLabError
-from brokerlab.migrator import STEPS
+from brokerlab.kraft import MIGRATION_STEPS
 from brokerlab.widgets.base import Command, LiveView
 from brokerlab.widgets.inputs import Slider
 from brokerlab.widgets.migration_facts import Course, Facts, Witness
@@ -69,9 +69,9 @@ class MigrationLine(LiveView[Course]):
         return ""
 
     def run(self, command: Command) -> str:
-        if command["kind"] not in STEPS:
+        if command["kind"] not in MIGRATION_STEPS:
             raise BrokerLabError(
-                f"A migration has no control {command['kind']!r}: it has {', '.join(STEPS)}."
+                f"A migration has no control {command['kind']!r}: it has {', '.join(MIGRATION_STEPS)}."
             )
         return str(getattr(self._lab.migration, command["kind"])())
 

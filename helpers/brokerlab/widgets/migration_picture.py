@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from brokerlab.kraft import FIRST_ID
-from brokerlab.migrator import STEPS
+from brokerlab.kraft import FIRST_ID, MIGRATION_STEPS
 from brokerlab.widgets.buttons import HEIGHT as BUTTON
 from brokerlab.widgets.buttons import Verb, at_rest, row
 from brokerlab.widgets.headline import HEIGHT as HEADLINE
@@ -61,11 +60,11 @@ class MigrationPicture:
         )
 
     def _verbs(self) -> tuple[Verb, ...]:
-        taken = STEPS.index(self.seen.phase) + 1 if self.seen.phase else 0
+        taken = MIGRATION_STEPS.index(self.seen.phase) + 1 if self.seen.phase else 0
         may = self.seen.mode != "kraft" and not self.seen.problem and not self.busy
         return tuple(
             Verb(WORDS[step], step, f"lab.migration.{step}()", 164, may and number == taken)
-            for number, step in enumerate(STEPS)
+            for number, step in enumerate(MIGRATION_STEPS)
         )
 
     def _lanes(self) -> Iterator[Lane]:

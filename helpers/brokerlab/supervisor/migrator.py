@@ -1,25 +1,20 @@
-"""The way of a running lab from ZooKeeper to controllers, step by step, as the supervisor takes it."""
+"""The way of a running lab from ZooKeeper to controllers, step by step."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException
-from kazoo.handlers.threading import KazooTimeoutError
+from typing import Any
 
 from brokerlab import kraft, machine, topology
 from brokerlab.errors import NodeFailedError
-from brokerlab.waiting import until
-
-if TYPE_CHECKING:
-    from brokerlab.supervisor import Node, Steps, Supervisor
-
-STEPS = ("start_controller", "join_brokers", "move_brokers", "finalise", "stop_zookeeper")
-"""What there is to do, in this order; each is a verb of `brokerlab.migration.Migration`."""
+from brokerlab.kraft import MIGRATION_STEPS
+from brokerlab.supervisor import logins, nodes
+from brokerlab.supervisor.cluster import Cluster, Node
+from brokerlab.supervisor.protocol import Steps
+from brokerlab.supervisor.waiting import until
 
 COPIED_SECONDS = 30.0
 IN_SYNC_SECONDS = 30.0
@@ -34,23 +29,25 @@ class Migrator:
     Attributes
     ----------
     phase : str
-        The last step of `STEPS` that was taken; empty before the first.
+        The last step of `kraft.MIGRATION_STEPS` that was taken; empty before the first.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._lab = supervisor
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self.phase = ""
 
-    async def take(self, steps: Steps, step: str) -> list[Change]:
-        """Take the step of this name.
+    async def take(self, steps: Steps, step: str) -> dict[str, Any]:
+        """Take the step of this name; the answer has the seconds it took, and what changed.
 
         Raises
         ------
         NodeFailedError
-            It is another's turn, or a node is down, or did not come back.
+            This lab cannot be migrated, or it is another's turn, or a node is down, or did not come back.
         """
+        self._check_lab()
+        begun = time.monotonic()
         self._check_turn(step)
-        down = [node.spec.name for node in self._lab.nodes.values() if not node.up]
+        down = [node.spec.name for node in self._cluster.nodes.values() if not node.up]
         if down:
             raise NodeFailedError(
                 f"{', '.join(down)} must run before the next step: lab.repair() brings back what is down."
@@ -58,45 +55,55 @@ class Migrator:
         take: Callable[[Steps], Awaitable[list[Change]]] = getattr(self, f"_{step}")
         changes = await take(steps)
         self.phase = step
-        return changes
+        logins.write_client_files(self._cluster)
+        self._cluster.changed()
+        return {"seconds": time.monotonic() - begun, "changes": changes}
+
+    def _check_lab(self) -> None:
+        if self._cluster.runtime.apart or self._cluster.folder.name == "main":
+            raise NodeFailedError(
+                "Only a lab of its own, of local processes, can be migrated: brokerlab.start(name='migration', runtime='local')."
+            )
+        if self._cluster.closed:
+            raise NodeFailedError(
+                "A lab that asks for a password cannot be migrated yet: stop it, set BROKERLAB_AUTH=off if you trust everybody on this machine, and start again."
+            )
 
     def _check_turn(self, step: str) -> None:
-        if step not in STEPS:
+        if step not in MIGRATION_STEPS:
             raise NodeFailedError(
-                f"A migration has no step {step!r}: it has {', '.join(STEPS)}, in this order."
+                f"A migration has no step {step!r}: it has {', '.join(MIGRATION_STEPS)}, in this order."
             )
-        taken = STEPS.index(self.phase) + 1 if self.phase else 0
-        if self._lab.mode == "kraft":
+        taken = MIGRATION_STEPS.index(self.phase) + 1 if self.phase else 0
+        if self._cluster.mode == "kraft":
             raise NodeFailedError(
                 "This lab has no ZooKeeper any more: there is nothing to migrate."
             )
-        if STEPS.index(step) != taken:
+        if MIGRATION_STEPS.index(step) != taken:
             raise NodeFailedError(
-                f"Now it is the turn of lab.migration.{STEPS[taken]}(), not of {step}(): the steps keep their order."
+                f"Now it is the turn of lab.migration.{MIGRATION_STEPS[taken]}(), not of {step}(): the steps keep their order."
             )
 
     async def _start_controller(self, steps: Steps) -> list[Change]:
-        from brokerlab.supervisor import Node
-
         machine.check_memory(0, controllers=1)
-        spec = self._lab.plan.controller(1, migrating=True)
+        spec = self._cluster.plan.controller(1, migrating=True)
         topology.check_port_free(spec.name, spec.port)
         node = Node(spec)
-        self._lab.nodes[spec.name] = node
+        self._cluster.nodes[spec.name] = node
         try:
             with steps.step(f"{spec.name} starts"):
-                await self._lab.launch(node)
-                await self._lab.until_usable(node)
+                await nodes.launch(self._cluster, node)
+                await nodes.until_usable(self._cluster, node)
         except NodeFailedError:
-            await self._lab.end(node, 0)
-            del self._lab.nodes[spec.name]
+            await nodes.end(node, 0)
+            del self._cluster.nodes[spec.name]
             raise
         return [_change(node, "")]
 
     async def _join_brokers(self, steps: Steps) -> list[Change]:
         changes = [
-            await self._renewed(steps, node, self._lab.plan.migrating_broker(node.spec))
-            for node in self._lab.of_role("broker")
+            await self._renewed(steps, node, self._cluster.plan.migrating_broker(node.spec))
+            for node in self._cluster.of_role("broker")
         ]
         with steps.step("the controller has copied what ZooKeeper knows"):
             await until(self._copied, COPIED_SECONDS, "the controller to copy what ZooKeeper knows")
@@ -104,34 +111,38 @@ class Migrator:
 
     async def _move_brokers(self, steps: Steps) -> list[Change]:
         return [
-            await self._renewed(steps, node, self._lab.plan.broker(node.spec.id or 0))
-            for node in self._lab.of_role("broker")
+            await self._renewed(steps, node, self._cluster.plan.broker(node.spec.id or 0))
+            for node in self._cluster.of_role("broker")
         ]
 
     async def _finalise(self, steps: Steps) -> list[Change]:
-        (node,) = self._lab.of_role("controller")
-        return [await self._renewed(steps, node, self._lab.plan.controller(1))]
+        (node,) = self._cluster.of_role("controller")
+        return [await self._renewed(steps, node, self._cluster.plan.controller(1))]
 
     async def _stop_zookeeper(self, steps: Steps) -> list[Change]:
-        (node,) = self._lab.of_role("zookeeper")
+        (node,) = self._cluster.of_role("zookeeper")
         with steps.step("ZooKeeper stops"):
-            await self._lab.end(node, 5)
-        del self._lab.nodes["zookeeper"]
-        self._lab.controllers = 1
+            await nodes.end(node, 5)
+        del self._cluster.nodes["zookeeper"]
+        self._cluster.controllers = 1
         return []
 
     async def _renewed(self, steps: Steps, node: Node, spec: topology.NodeSpec) -> Change:
         before = node.spec.properties
         # A step that was broken off is taken again, and what was done of it is not done twice.
         if spec.properties != before:
-            await self._lab.renew(steps, node, spec)
+            with steps.step(f"{spec.name} stops"):
+                await nodes.stop(node)
+            node.spec = spec
+            self._cluster.changed()
+            await nodes.start(self._cluster, steps, node)
             await self._until_in_sync(steps, spec.name)
         return _change(node, before)
 
     async def _until_in_sync(self, steps: Steps, name: str) -> None:
         async def in_sync() -> bool:
-            seen = await self._lab.metadata()
-            everybody = {node.spec.id for node in self._lab.of_role("broker")}
+            seen = await self._cluster.metadata()
+            everybody = {node.spec.id for node in self._cluster.of_role("broker")}
             return (
                 seen is not None
                 and seen.brokers == everybody
@@ -142,11 +153,16 @@ class Migrator:
             await until(in_sync, IN_SYNC_SECONDS, "every replica to be in sync")
 
     async def _copied(self) -> bool:
-        return await asyncio.to_thread(copied, self._lab.zookeeper_client)
+        return await asyncio.to_thread(copied, self._cluster.zookeeper_client)
 
 
 def copied(zookeeper_client: Mapping[str, Any]) -> bool:
     """Whether this ZooKeeper says that a controller has taken over all it knows."""
+    # No other lab needs this, and a supervisor is to be there at once.
+    from kazoo.client import KazooClient
+    from kazoo.exceptions import KazooException
+    from kazoo.handlers.threading import KazooTimeoutError
+
     client = KazooClient(**zookeeper_client, timeout=3)
     try:
         client.start(timeout=3)
