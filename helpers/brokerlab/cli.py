@@ -114,8 +114,11 @@ def _doctor(arguments: Any) -> int:
 
 def _prefetch(arguments: Any) -> int:
     have = distribution.prefetch_all(settings.read(), TerminalProgress(), arguments.place)
+    count = len(distribution.all_locked())
     archive = "with" if have.archive else "without"
-    print(f"Kafka {have.version} is ready: {len(have.jars)} jars, {archive} a class-data archive.")
+    print(
+        f"Kafka {have.version} and the tools of every lesson are ready: {count} jars, {archive} a class-data archive."
+    )
     return USABLE
 
 

@@ -249,7 +249,9 @@ def test_from_one_machine_to_another(
     repository.content.clear()
     assert cli.main(["prefetch", "--from", str(file)]) == cli.USABLE
     told = capsys.readouterr()
-    assert told.out == "Kafka 3.9.2 is ready: 6 jars, with a class-data archive.\n"
+    assert told.out == (
+        "Kafka 3.9.2 and the tools of every lesson are ready: 10 jars, with a class-data archive.\n"
+    )
     assert f"Fetching 2 MB of jars from {file}" in told.err
 
 

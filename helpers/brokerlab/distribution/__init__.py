@@ -9,7 +9,7 @@ from brokerlab.distribution.installation import (
     prefetch_connect,
     write_bundle,
 )
-from brokerlab.distribution.jars import KAFKA_VERSION
+from brokerlab.distribution.jars import KAFKA_VERSION, all_locked
 from brokerlab.distribution.java import FLAGS, JAVA, Distribution, java_environment
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "JAVA",
     "KAFKA_VERSION",
     "Distribution",
+    "all_locked",
     "installed",
     "java_environment",
     "lacks_extras",
