@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
-import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,11 +16,12 @@ import httpx
 from brokerlab import settings, topology
 from brokerlab.access import PASSWORD
 from brokerlab.background import Background
+from brokerlab.connectfolder import WORKER, ConnectFolder
+from brokerlab.connectors import Connector, described, why_refused
 from brokerlab.distribution import java_environment, prefetch_connect
 from brokerlab.errors import LabBusyError, NodeFailedError, PortTakenError, SettingError
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.lastwords import why_it_died
-from brokerlab.machine import make_private_folder, write_private
 from brokerlab.processes import listener_on
 from brokerlab.progress import Progress, in_notebook_or_terminal
 from brokerlab.tools import LOG4J
@@ -36,77 +34,6 @@ HEAP = "96m"
 POLL_SECONDS = 0.05
 _MAIN_CLASS = "org.apache.kafka.connect.cli.ConnectStandalone"
 _KEPT_LINES = 20_000
-_CAMEL = "org.apache.camel.kafkaconnector"
-_SERVICES = {
-    "org.apache.kafka.connect.source.SourceConnector": f"{_CAMEL}.CamelSourceConnector\n",
-    "org.apache.kafka.connect.sink.SinkConnector": f"{_CAMEL}.CamelSinkConnector\n",
-}
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task of a connector: the thread that moves records.
-
-    Attributes
-    ----------
-    number : int
-        From 0.
-    state : str
-        ``RUNNING``, ``PAUSED``, ``FAILED``, ``STOPPED`` or ``UNASSIGNED``, as Connect says.
-    trace : str
-        Why it failed, in one line; empty unless it has.
-    """
-
-    number: int
-    state: str
-    trace: str = ""
-
-
-@dataclass(frozen=True)
-class Connector:
-    """A connector, as Connect describes it.
-
-    Attributes
-    ----------
-    name, state : str
-        For the states see `Task`.
-    kind : str
-        ``source`` (from outside into a topic) or ``sink`` (from a topic to the outside).
-    topic : str
-        What it writes to or reads from, as it was put.
-    tasks : tuple of Task
-    trace : str
-        Why it failed, in one line; empty unless it has.
-    """
-
-    name: str
-    kind: str
-    state: str
-    topic: str = ""
-    tasks: tuple[Task, ...] = ()
-    trace: str = ""
-
-    @property
-    def problem(self) -> str:
-        """Why it, or one of its tasks, failed; empty unless one has."""
-        return self.trace or next((task.trace for task in self.tasks if task.trace), "")
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, and every task of it, of which there is one at least."""
-        return self.is_wholly("RUNNING")
-
-    def is_wholly(self, state: str) -> bool:
-        """Whether it is in this state, and every task of it, of which there is one at least."""
-        states = {self.state, *(task.state for task in self.tasks)}
-        return bool(self.tasks) and states == {state}
-
-    def __str__(self) -> str:
-        tasks = ", ".join(f"task {task.number} {task.state}" for task in self.tasks) or "no task"
-        trouble = f": {self.problem}" if self.problem else ""
-        return f"{self.kind} {self.name} {self.state}, {tasks}{trouble}"
-
-    __repr__ = __str__
 
 
 class Connect:
@@ -127,9 +54,9 @@ class Connect:
         self._lab = lab
         self._access = dict(client)
         self.cluster_id = cluster_id
-        self.folder = lab.connect
-        self.offsets_file = self.folder / "connect.offsets"
-        self._connectors = self.folder / "connectors"
+        self._own = ConnectFolder(lab.connect)
+        self.folder = self._own.path
+        self.offsets_file = self._own.offsets_file
         self._worker: Background | None = None
         self._held: int | None = None
         self._port = 0
@@ -161,9 +88,8 @@ class Connect:
     @property
     def files(self) -> Path:
         """A folder for what connectors read and write, made where it is missing."""
-        files = self.folder / "files"
-        self._make_folder(files)
-        return files
+        self._own.make(self._own.files)
+        return self._own.files
 
     # The process.
 
@@ -193,21 +119,20 @@ class Connect:
         asked = settings.read()
         distribution, plugin = prefetch_connect(asked, progress or in_notebook_or_terminal())
         self._hold()
-        self._make_folder(self._connectors)
-        self._lay_out(plugin)
+        self._own.lay_out(plugin)
         self._choose_port()
-        write_private(self.folder / "worker.properties", self._worker_properties())
-        known = sorted(self._connectors.glob("*.properties"))
+        self._own.write_worker(self._access, self.url)
+        known = self._own.connectors()
         argv = distribution.command(
             _MAIN_CLASS,
-            "worker.properties",
-            *(str(file.relative_to(self.folder)) for file in known),
+            WORKER,
+            *(str(file.relative_to(self.folder)) for file in known.values()),
             heap=HEAP,
             initial_heap="32m",
             properties={
                 "log4j.configuration": LOG4J["node"],
-                "java.io.tmpdir": str(self.folder / "tmp"),
-                "org.sqlite.tmpdir": str(self.folder / "tmp"),
+                "java.io.tmpdir": str(self._own.tmp),
+                "org.sqlite.tmpdir": str(self._own.tmp),
             },
         )
         begun = time.monotonic()
@@ -251,7 +176,7 @@ class Connect:
     def clear(self) -> None:
         """End it, and forget its connectors, its offsets and its files."""
         self.end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._own.clear()
 
     def log(self, lines: int = 20, containing: str = "") -> str:
         """Return the last `lines` lines of its log that hold the text `containing`."""
@@ -284,14 +209,13 @@ class Connect:
         config = topology.check_overrides(plain, "connector")
         self._ask("PUT", f"/connectors/{name}/config", config)
         # Standalone, the worker itself forgets what came over its REST interface.
-        text = topology.render({"name": name, **config})
-        self._file(name).write_text(text, "ascii")
+        self._own.remember(name, config)
         return self._started(name)
 
     def remove(self, name: str) -> None:
         """Remove a connector; how far it has come is remembered for the next one of that name."""
         self._ask("DELETE", f"/connectors/{quote(name)}")
-        self._file(name).unlink(missing_ok=True)
+        self._own.forget(name)
 
     def pause(self, name: str) -> Connector:
         """Let a connector's tasks rest: they keep their place, and move nothing."""
@@ -310,7 +234,7 @@ class Connect:
         """Return every connector by name, as Connect describes it now."""
         told = self._ask("GET", "/connectors?expand=status&expand=info")
         return {
-            name: _described(one["status"], one["info"]["config"])
+            name: described(one["status"], one["info"]["config"])
             for name, one in sorted(told.items())
             # One that was added or removed a moment ago has a part of this only.
             if one.get("status") and (one.get("info") or {}).get("config")
@@ -325,7 +249,7 @@ class Connect:
             There is none of this name.
         """
         config = self._ask("GET", f"/connectors/{quote(name)}/config")
-        return _described(self._ask("GET", f"/connectors/{quote(name)}/status"), config)
+        return described(self._ask("GET", f"/connectors/{quote(name)}/status"), config)
 
     def offsets(self, name: str) -> list[dict[str, Any]]:
         """Return how far a connector is: ``partition`` (of what it reads) and ``offset``, as Connect tells them.
@@ -378,8 +302,8 @@ class Connect:
         return answer.json() if answer.content else None
 
     def _names(self) -> str:
-        known = [file.stem for file in sorted(self._connectors.glob("*.properties"))]
-        return f"there are {', '.join(known)}" if known else "there is none"
+        known = ", ".join(self._own.connectors())
+        return f"there are {known}" if known else "there is none"
 
     def _running(self) -> Background:
         worker = self._worker
@@ -411,7 +335,7 @@ class Connect:
     def _hold(self) -> None:
         if self._held is not None:
             return
-        self._make_folder(self.folder)
+        self._own.make(self.folder)
         self._held = self._lab.try_lock("connect")
         if self._held is None:
             raise LabBusyError(
@@ -425,44 +349,6 @@ class Connect:
             raise PortTakenError(
                 f"Port {self._port} of Kafka Connect is taken by {listener_on(self._port)}: end that program, then start it again."
             )
-
-    def _lay_out(self, plugin: tuple[Path, ...]) -> None:
-        """Give the plugin a folder of its own, which gives it a class loader of its own."""
-        camel = self.folder / "plugins" / "camel"
-        for folder in (self.folder / "tmp", self.folder / "plugins", camel):
-            self._make_folder(folder)
-        for jar in plugin:
-            link = camel / jar.name
-            link.unlink(missing_ok=True)
-            link.symlink_to(jar)
-        # Without this list Connect would look into every class of the plugin: 2 s more at each start.
-        with zipfile.ZipFile(camel / "services.jar", "w") as services:
-            for kind, classes in _SERVICES.items():
-                services.writestr(f"META-INF/services/{kind}", classes)
-
-    def _worker_properties(self) -> str:
-        return topology.render(
-            {
-                **_for_java(self._access),
-                "listeners": self.url,
-                "plugin.path": str(self.folder / "plugins"),
-                "plugin.discovery": "service_load",
-                "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-                "value.converter": "org.apache.kafka.connect.storage.StringConverter",
-                "offset.storage.file.filename": str(self.offsets_file),
-                "offset.flush.interval.ms": "1000",
-                # After a crash, sinks wait for the session of the dead: 45 s by default.
-                "consumer.session.timeout.ms": "3000",
-                "consumer.heartbeat.interval.ms": "500",
-            }
-        )
-
-    def _file(self, name: str) -> Path:
-        return self._connectors / f"{name}.properties"
-
-    def _make_folder(self, folder: Path) -> None:
-        for one in (self.folder, folder):
-            make_private_folder(one, "BROKERLAB_HOME")
 
     def __repr__(self) -> str:
         at = f" on {self.url}" if self._port else ""
@@ -482,52 +368,8 @@ def connect_of(lab: LabFolder, client: Mapping[str, Any], cluster_id: str | None
     return known
 
 
-def _for_java(client: Mapping[str, Any]) -> dict[str, str]:
-    """Return a client's settings as a worker, and each client of a connector, wants them."""
-    return {
-        f"{whose}{key}": str(value)
-        for whose in ("", "producer.", "consumer.", "admin.")
-        for key, value in client.items()
-    }
-
-
-def _described(told: Mapping[str, Any], config: Mapping[str, str]) -> Connector:
-    tasks = tuple(
-        Task(task["id"], task["state"], first_line(task.get("trace", ""))) for task in told["tasks"]
-    )
-    connector = told["connector"]
-    return Connector(
-        told["name"],
-        told["type"],
-        connector["state"],
-        config.get("topics") or config.get("topic", ""),
-        tasks,
-        first_line(connector.get("trace", "")),
-    )
-
-
-def first_line(trace: str) -> str:
-    """Return what a Java trace says in one line: its first sentence, and the deepest cause's."""
-    lines = [line.strip() for line in trace.splitlines() if line.strip()]
-    if not lines:
-        return ""
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    said = [_message(line) for line in (lines[0], *causes[-1:])]
-    return "; ".join(dict.fromkeys(said))
-
-
-def _message(line: str) -> str:
-    name, colon, words = line.partition(": ")
-    return words if colon and words and "." in name and " " not in name else line
-
-
 def _reason(answer: httpx.Response) -> str:
     try:
-        message = str(answer.json()["message"])
+        return why_refused(str(answer.json()["message"]))
     except (ValueError, KeyError, TypeError):
         return f"HTTP {answer.status_code}."
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    if lines and lines[0].startswith("Connector configuration is invalid"):
-        wrong = [line for line in lines[1:] if not line.startswith("You can also find")]
-        return " ".join(wrong)
-    return lines[0].partition(", available connectors are")[0] if lines else "it gives no reason."

@@ -12,7 +12,8 @@ from typing import Any
 import brokerlab
 import psutil
 import pytest
-from brokerlab.connect import Connect, Connector, Task, first_line
+from brokerlab.connect import Connect
+from brokerlab.connectors import Connector, Task, first_line
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
 from brokerlab.labfolder import LabFolder

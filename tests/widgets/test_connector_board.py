@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from brokerlab.connect import Connector, Task
+from brokerlab.connectors import Connector, Task
 from brokerlab.lab import Lab
 from brokerlab.widgets import ConnectorBoard
 from brokerlab.widgets.connector_picture import MOST, Board, Moved, draw, verdict

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from brokerlab.connect import Connector
+from brokerlab.connectors import Connector
 from brokerlab.exercises.engine import Exercise, Fact
 from brokerlab.records import texts
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from brokerlab.connect import Connect, Connector
+from brokerlab.connect import Connect
+from brokerlab.connectors import Connector
 from brokerlab.errors import BrokerLabError
 from brokerlab.lab import Lab
 from brokerlab.widgets.base import Command, LiveView

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from brokerlab.connect import Connector
+from brokerlab.connectors import Connector
 from brokerlab.widgets.buttons import Verb, row
 from brokerlab.widgets.headline import HEIGHT as SENTENCE
 from brokerlab.widgets.headline import headline
