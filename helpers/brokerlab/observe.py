@@ -109,7 +109,11 @@ class Snapshot:
 
 
 def snapshot(lab: Lab) -> Snapshot:
-    """Ask all three witnesses once. Never raises: what cannot be asked is in `Snapshot.problem`."""
+    """Ask all three witnesses once. Never raises: what cannot be asked is in `Snapshot.problem`.
+
+    ZooKeeper is asked after the brokers: a leader that it does not list any more has left since it was named, and has
+    no successor yet. In the other order a successor could be seen before the death that it comes from.
+    """
     taken = time.time()
     try:
         status = lab.status()

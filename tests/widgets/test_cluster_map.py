@@ -58,6 +58,20 @@ def test_a_replica_out_of_the_isr_and_a_partition_without_leader(make: Make) -> 
     assert "No leader: solo 0." in words(headline)
 
 
+@pytest.mark.parametrize("state", ["killed", "died", "paused"])
+def test_a_broker_that_is_down_leads_nothing_though_the_cluster_still_names_it(
+    make: Make, state: str
+) -> None:
+    view = make(snapshot(nodes=nodes(brokers=("running", state, "running"))))
+    assert roles(view, "broker-2") == {
+        "photos-0": "follower",
+        "photos-1": "silent-leader",
+        "photos-2": "follower",
+    }
+    (warned,) = found(view.state["view"]["picture"], data_headline="warned")
+    assert "Broker 2 does not answer, but ZooKeeper has not noticed" in words(warned)
+
+
 @pytest.mark.parametrize(
     ("seen", "link"),
     [

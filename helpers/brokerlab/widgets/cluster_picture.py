@@ -11,6 +11,7 @@ from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicVie
 from brokerlab.widgets.cluster_flow import Spot, dots, rate_words, routes
 from brokerlab.widgets.headline import HEIGHT as HEADLINE
 from brokerlab.widgets.headline import headline
+from brokerlab.widgets.leadership import why_silent
 from brokerlab.widgets.scene import (
     Element,
     box,
@@ -322,9 +323,9 @@ class ClusterPicture:
         return 12 + index * (self.chip_width + CHIP_GAP)
 
     def _chip(self, partition: PartitionView, node: NodeView, x: float) -> Element:
-        role = _role(partition, node.id)
+        role = _role(partition, node.id, node.id in _down(self.seen))
         rate = ""
-        if self.rates is not None and role == "leader":
+        if self.rates is not None and role in ("leader", "silent-leader"):
             rate = rate_words(self._rate(partition))
         layout = self.layout
         return _chip(partition, role, x, layout.chip_top, self.chip_width, layout.chip_height, rate)
@@ -416,7 +417,7 @@ class ClusterPicture:
                     box(0, 0, 22, 20, "leaderless", 5),
                     text(11, 15, "!", "on-leaderless middle small"),
                 ),
-                "no leader",
+                "no live leader",
             ),
         ]
         places = [(0, 0), (132, 0), (0, 30), (132, 30)]
@@ -511,17 +512,19 @@ def _chip(
         "follower": "follower, in sync",
         "out-of-sync": "out of sync",
         "leaderless": "no leader",
+        "silent-leader": "still leader, but does not answer",
     }[role]
+    alarming = role in ("leaderless", "silent-leader")
     label = f"{partition.topic} {partition.id}: {said}{f', {rate}' if rate else ''}"
     parts: list[Element] = [
         element("title", "", label),
-        box(0, 0, width, height, role, 7),
+        box(0, 0, width, height, "leaderless" if alarming else role, 7),
     ]
     if role == "out-of-sync":
         parts.append(hatch(width, height))
-    inks = {"leader": "on-leader", "leaderless": "on-leaderless", "out-of-sync": "on-follower halo"}
-    ink = f"{inks.get(role, 'on-follower')} middle"
-    words = f"{partition.id}!" if role == "leaderless" else str(partition.id)
+    inks = {"leader": "on-leader", "out-of-sync": "on-follower halo"}
+    ink = f"{'on-leaderless' if alarming else inks.get(role, 'on-follower')} middle"
+    words = f"{partition.id}!" if alarming else str(partition.id)
     line = height / 2 + (-2 if rate else 6)
     parts.append(text(width / 2, line, words, f"chip-text {ink}"))
     if rate:
@@ -540,11 +543,12 @@ def _chip(
     )
 
 
-def _role(partition: PartitionView, broker: int | None) -> str:
+def _role(partition: PartitionView, broker: int | None, down: bool) -> str:
     if partition.leader is None:
         return "leaderless"
     if partition.leader == broker:
-        return "leader"
+        # The cluster names its leader until it has noticed; that this one is down is known before.
+        return "silent-leader" if down else "leader"
     return "follower" if broker in partition.isr else "out-of-sync"
 
 
@@ -567,6 +571,9 @@ def _headline(
         return "leaderless", f"No leader: {names}. Nothing can be written or read there."
     if seen.problem:
         return "warned", seen.problem
+    leaders = {p.leader for topic in seen.topics for p in topic.partitions}
+    if silent := sorted(_down(seen) & leaders):
+        return "warned", why_silent(silent, seen)
     if missing:
         names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
         return "empty", f"There is no topic {names} yet; what is shown here appears with it."
@@ -581,6 +588,13 @@ def _headline(
             f"Every partition has a leader, but {behind} of {replicas} replicas are out of sync.",
         )
     return "fine", f"Every partition has a leader, and all {replicas} replicas are in sync."
+
+
+def _down(seen: Snapshot) -> set[int]:
+    """Return the brokers that do not run; none where the picture shows what was seen before nobody answered."""
+    if not seen.reachable:
+        return set()
+    return {node.id for node in seen.nodes if node.id is not None and node.state != "running"}
 
 
 def _summary(seen: Snapshot) -> str:

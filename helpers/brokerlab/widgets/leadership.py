@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from brokerlab.observe import NodeView, PartitionView
+from brokerlab.observe import NodeView, PartitionView, Snapshot
 
 LED, SILENT, NONE, UNKNOWN = "led", "silent", "none", "unknown"
 GAPS = (SILENT, NONE)
@@ -79,3 +79,13 @@ def after(
         return replace(before, reigns=reigns, gap_since=None)
     last = at - before.gap_since
     return Leadership(reigns, None, last, max(last, before.longest or 0.0))
+
+
+def why_silent(dead: list[int], seen: Snapshot) -> str:
+    """Say what holds while the cluster still counts on brokers that are down, by their ids."""
+    who = f"Broker {dead[0]}" if len(dead) == 1 else f"Brokers {', '.join(map(str, dead))}"
+    keeper = "ZooKeeper" if seen.mode == "zookeeper" else "the controller"
+    if not set(dead) <= set(seen.registered):
+        return f"{who}: gone, says {keeper}. The controller takes over from here."
+    verb = "does" if len(dead) == 1 else "do"
+    return f"{who} {verb} not answer, but {keeper} has not noticed: acks=all still waits for it."

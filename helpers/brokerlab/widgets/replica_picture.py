@@ -16,7 +16,7 @@ from brokerlab.widgets.cluster_picture import (
 )
 from brokerlab.widgets.headline import HEIGHT as HEADLINE
 from brokerlab.widgets.headline import headline
-from brokerlab.widgets.leadership import GAPS, LED, NONE, SILENT, Leadership, Reign
+from brokerlab.widgets.leadership import GAPS, LED, NONE, SILENT, Leadership, Reign, why_silent
 from brokerlab.widgets.scene import (
     Element,
     box,
@@ -255,7 +255,7 @@ class ReplicaPicture:
             return "leaderless", _why_leaderless(leaderless)
         dead = sorted({b for p in partitions for b in p.isr if b not in self.up})
         if dead:
-            return "warned", _why_silent(dead, snapshot.registered)
+            return "warned", why_silent(dead, snapshot)
         replicas = sum(len(p.replicas) for p in partitions)
         behind = sum(len(set(p.replicas) - set(p.isr)) for p in partitions)
         if behind:
@@ -339,14 +339,6 @@ def _role(partition: PartitionView, node: NodeView, up: bool) -> str:
     if partition.leader is None:
         return "last"
     return "follower" if up else "silent-follower"
-
-
-def _why_silent(dead: list[int], registered: tuple[int, ...]) -> str:
-    who = f"Broker {dead[0]}" if len(dead) == 1 else f"Brokers {', '.join(map(str, dead))}"
-    if not set(dead) <= set(registered):
-        return f"{who}: gone, says ZooKeeper. The controller takes over from here."
-    verb = "does" if len(dead) == 1 else "do"
-    return f"{who} {verb} not answer, but ZooKeeper has not noticed: acks=all still waits for it."
 
 
 def _why_leaderless(partitions: list[PartitionView]) -> str:
