@@ -104,7 +104,7 @@ print("lag:", lag(), "in", queue.names.requests)
 # ## More workers
 #
 # **Predict:** if one worker does so many pictures a second, how many do two, and three, on *this* machine? While each pile is made,
-# we stop the relay, so that the pictures wait in the database (the outbox of lesson 13), and nobody begins too early.
+# we freeze the relay, so that the pictures wait in the database (the outbox of lesson 13), and nobody begins too early.
 
 
 # %%
@@ -116,9 +116,9 @@ def figures():  # seconds, processor seconds of all workers, pictures done
 def measured(workers):
     queue.scale(workers)
     queue.parts[f"worker-{workers}"].wait_for("assigned")  # it has its share of the partitions
-    queue.stop("relay")
-    send(20 * workers, 300).wait()
-    queue.start("relay")
+    queue.pause("relay")
+    send(60 * workers, 300).wait()
+    queue.resume("relay")
     before = figures()
     queue.settle()
     return [after - at for after, at in zip(figures(), before, strict=True)]
