@@ -24,8 +24,12 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 # Where trivup looks for this version before it would download it.
 _KAFKA = f"KafkaCluster/KafkaBrokerApp/kafka/{KAFKA_VERSION}"
 
-# Nothing of these lasts: a lab goes with its side, not a minute later.
-_LAB = {"BROKERLAB_HOME": "{folder}", "BROKERLAB_LINGER": "5"}
+# Nothing of these lasts: a lab goes with its side, not a minute later. What stands beside it are processes too.
+_LAB = {
+    "BROKERLAB_HOME": "{folder}",
+    "BROKERLAB_LINGER": "5",
+    "BROKERLAB_RUNTIME": "local",
+}
 
 
 def lab(*options: str, python: str = sys.executable, **environ: str) -> Side:

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import kafka_defaults
 import peers
+import runtime_rounds
 from brokerlab import distribution, settings
 from brokerlab.distribution.java import class_path
 from brokerlab.progress import TerminalProgress
 from brokerlab.tools import LOG4J, TOOLS
-from journey import TOPIC, consume_first_message
+from commands import attach, environ_of, timed
+from journey import TOPIC, travel
 from measure import Figure, samples
 from side import Side, SideError, resident_memory
 
 NODES = 4
 DESCRIPTIONS_A_ROUND = 3
-COMMAND_SECONDS = 60.0
 TOPICS_TOOL = "kafka-topics.sh"
-
-ATTACH = """\
-import json, time, brokerlab
-start = brokerlab.start
-begun = time.monotonic()
-start()
-print(json.dumps(time.monotonic() - begun))
-"""
 
 
 @dataclass
@@ -61,6 +50,7 @@ def measure(rounds: int) -> list[Figure]:
     jars = distribution.prefetch(settings.read(), TerminalProgress())
     peers.make_environment()
     ours, trivup, plain, commands = Measured(), Measured(), Measured(), Commands()
+    each_runtime = runtime_rounds.present()
     for number in range(1, rounds + 1):
         with peers.lab() as side:
             bootstrap_servers = to_first_message(side, ours)
@@ -72,42 +62,40 @@ def measure(rounds: int) -> list[Figure]:
             to_first_message(side, trivup)
         with peers.lab("--plain") as side:
             to_first_message(side, plain)
+        for one in each_runtime:
+            one.measure()
         print(
             f"round {number} of {rounds}: first message after {ours.first_message[-1]:.2f} s, "
             f"trivup {trivup.first_message[-1]:.2f} s, "
             f"without archive and flags {plain.first_message[-1]:.2f} s",
             flush=True,
         )
-    return figures(ours, trivup, plain, commands)
+    return [*figures(ours, trivup, plain, commands), *runtime_rounds.figures(each_runtime)]
 
 
 def to_first_message(side: Side, measured: Measured) -> str:
     """Start a side, take it to the first message consumed; return its bootstrap servers."""
-    side.wait_until_ready()
-    begun = time.monotonic()
-    bootstrap_servers: str = side.ask("start")["bootstrap_servers"]
-    usable = time.monotonic()
-    consumed = consume_first_message(bootstrap_servers)
+    journey = travel(side)
     jvms = side.jvms()
     if len(jvms) != NODES:
         raise SideError(f"{side.name} has {len(jvms)} JVMs instead of ZooKeeper and three brokers")
     resident, proportional = resident_memory(jvms)
-    measured.usable.append(usable - begun)
-    measured.first_message.append(consumed - begun)
+    measured.usable.append(journey.usable)
+    measured.first_message.append(journey.first_message)
     measured.resident.append(resident)
     if proportional is not None:
         measured.proportional.append(proportional)
-    return bootstrap_servers
+    return journey.bootstrap_servers
 
 
 def measure_commands(
     side: Side, bootstrap_servers: str, jars: distribution.Distribution, commands: Commands
 ) -> None:
     """Attach to the lab from a new process, and describe its topic with both kinds of flags, in turn."""
-    home = {**os.environ, "BROKERLAB_HOME": str(side.folder)}
-    seconds, output = timed([sys.executable, "-c", ATTACH], home)
-    commands.attach_process.append(seconds)
-    commands.attach_call.append(json.loads(output))
+    home = environ_of(side)
+    call, process = attach(home)
+    commands.attach_call.append(call)
+    commands.attach_process.append(process)
     arguments = ("--bootstrap-server", bootstrap_servers, "--describe", "--topic", TOPIC)
     ours = [str(Path(sys.executable).with_name(TOPICS_TOOL)), *arguments]
     default = kafka_defaults.tool_command(
@@ -123,18 +111,6 @@ def measure_commands(
             if output.count("Leader:") != 3:
                 raise SideError(f"{command[0]} did not describe three partitions: {output!r}")
             times.append(seconds)
-
-
-def timed(command: Sequence[str], environ: dict[str, str]) -> tuple[float, str]:
-    """Run a command to its end; return the seconds of the whole process, and what it printed."""
-    begun = time.monotonic()
-    done = subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=COMMAND_SECONDS
-    )
-    seconds = time.monotonic() - begun
-    if done.returncode:
-        raise SideError(f"{command[0]} failed: {done.stderr.strip()[-300:]}")
-    return seconds, done.stdout
 
 
 def figures(ours: Measured, trivup: Measured, plain: Measured, commands: Commands) -> list[Figure]:

@@ -43,6 +43,12 @@ class Side:
         The command.
     environ : mapping of str to str
         What is added to this process's environment; ``{folder}`` stands for the side's folder.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    environ : dict of str to str
+        What was added.
     """
 
     def __init__(self, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -51,12 +57,12 @@ class Side:
         self._mark = secrets.token_hex(8)
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._log = self.folder / "side.log"
-        given = {key: value.format(folder=self.folder) for key, value in environ.items()}
+        self.environ = {key: value.format(folder=self.folder) for key, value in environ.items()}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 argv,
                 cwd=self.folder,
-                env={**os.environ, **given, MARK: self._mark},
+                env={**os.environ, **self.environ, MARK: self._mark},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -53,10 +53,14 @@ def main(plain: bool) -> None:
         steps = [{"step": step.text, "seconds": step.seconds} for step in progress.steps]
         return {"bootstrap_servers": lab.bootstrap_servers, "steps": steps}
 
+    def kill() -> dict[str, Any]:
+        report = labs[-1].brokers[1].kill()
+        return {"led": report.led, "new_leaders": report.new_leaders, "said": str(report)}
+
     def stop() -> None:
         labs.pop().stop()
 
-    serve({"start": start, "stop": stop})
+    serve({"start": start, "kill": kill, "stop": stop})
 
 
 if __name__ == "__main__":
