@@ -27,7 +27,7 @@ class PlainDistribution(Distribution):
         initial_heap: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> list[str]:
-        role = next(role for role, name in MAIN_CLASSES.items() if name == main_class)
+        role = next(role for role in kafka_defaults.HEAPS if MAIN_CLASSES.get(role) == main_class)
         return kafka_defaults.node_command(
             self.java,
             class_path(self.jars),

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import peers
+import pytest
 from brokerlab.distribution.java import ARCHIVE_FLAGS, Distribution
 from kafka_folder import make_kafka_folder
 from peers import LOCK, locked
@@ -21,6 +23,24 @@ def test_the_start_scripts_have_default_flags_and_none_of_ours(tmp_path):
         assert "-XX:+UseG1GC" in script
         assert not [flag for flag in (*ARCHIVE_FLAGS, "SharedArchiveFile") if flag in script]
     assert (tmp_path / "kafka/libs/kafka.jar").resolve() == jar
+
+
+@pytest.mark.cluster
+def test_the_lab_without_archive_has_default_flags_too():
+    with peers.lab("--plain") as side:
+        side.wait_until_ready()
+        side.ask("start")
+        lines = [process.cmdline() for process in side.jvms()]
+        side.ask("stop")
+    assert sorted(heap for line in lines for heap in line if heap.startswith("-Xmx")) == [
+        *(["-Xmx1G"] * 3),
+        "-Xmx512M",
+    ]
+    for line in lines:
+        assert "-XX:+UseG1GC" in line
+        assert not [
+            word for word in line for flag in (*ARCHIVE_FLAGS, "SharedArchiveFile") if flag in word
+        ]
 
 
 def test_every_package_of_the_peers_is_locked_by_hash():
