@@ -150,7 +150,7 @@ def properties(settings: Mapping[str, Any]) -> str:
 
 def _read(file: str | os.PathLike[str], what: str) -> str:
     try:
-        return Path(file).read_text("ascii")
+        return Path(file).read_text("utf-8")
     except (OSError, ValueError):
         raise _no_file(file, what) from None
 

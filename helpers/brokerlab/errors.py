@@ -53,3 +53,11 @@ class NodeFailedError(BrokerLabError):
 
 class LabBusyError(BrokerLabError):
     """The lab is being started or stopped by somebody else right now."""
+
+
+class NotPossibleError(BrokerLabError):
+    """The cluster that was attached to is not the learner's own, and this is its owner's to do."""
+
+
+class NotLetInError(BrokerLabError):
+    """A cluster that exists does not answer this client, or does not let it in."""

@@ -128,10 +128,10 @@ def make_private_folder(folder: Path, setting: str) -> None:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replace a file of ASCII text whole, and let only its owner read it."""
+    """Replace a file of text whole, and let only its owner read it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(text)
     draft.replace(file)
 

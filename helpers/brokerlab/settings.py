@@ -16,14 +16,18 @@ import platformdirs
 
 from brokerlab.errors import SettingError
 
-RUNTIMES = ("auto", "local", "containers")
+RUNTIMES = ("auto", "local", "containers", "external")
 AUTH = ("auto", "on", "off")
 IMAGE = "apache/kafka:3.9.2"
 
 VARIABLES = {
     "BROKERLAB_HOME": "folder of the runtime state: one folder a lab with its data, logs and locks",
     "BROKERLAB_CACHE": "folder of what is fetched or made once: the jars and the class-data archive",
-    "BROKERLAB_RUNTIME": "how nodes run: local (Java processes on this machine), containers (Docker's), or auto: containers if Docker runs and has the image, else local",
+    "BROKERLAB_RUNTIME": "how nodes run: local (Java processes on this machine), containers (Docker's), auto: containers if Docker runs and has the image, else local; or external: nothing is started, and a cluster that exists is used",
+    "BROKERLAB_BOOTSTRAP_SERVERS": "external: where the cluster is, as host:port, several with commas between",
+    "BROKERLAB_CLIENT_PROPERTIES": "external: file with what a client must say to be let in, as Kafka's own tools read it",
+    "BROKERLAB_PREFIX": "external: what the names of your topics, groups and transactions begin with (default: your user name and a hyphen)",
+    "BROKERLAB_ZOOKEEPER_CONNECT": "external: where the cluster's ZooKeeper is, if it has one that you may ask",
     "BROKERLAB_IMAGE": f"the image that containers are started from (default {IMAGE})",
     "BROKERLAB_AUTH": "whether a lab asks its clients for a password: on, off, or auto: on where other people can use this machine",
     "BROKERLAB_LINGER": "seconds that a lab outlives its last notebook (default 60)",
@@ -49,6 +53,12 @@ class Settings:
         Seconds.
     mirror : str or None
         Base address of a Maven repository, without a trailing slash.
+    bootstrap_servers, zookeeper_connect : str
+        Where a cluster that exists already is, as ``host:port`` with commas between; empty where nothing is said.
+    client_properties : pathlib.Path or None
+        How that cluster lets a client in, as Kafka's tools read it.
+    prefix : str
+        What a learner's names begin with there; empty where nothing is said.
     """
 
     home: Path
@@ -58,6 +68,10 @@ class Settings:
     auth: str
     linger: float
     mirror: str | None
+    bootstrap_servers: str = ""
+    zookeeper_connect: str = ""
+    client_properties: Path | None = None
+    prefix: str = ""
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
@@ -70,25 +84,29 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environ is None else environ
 
-    def folder(name: str, default: Path) -> Path:
+    def place(name: str, what: str = "folder") -> Path | None:
         value = env.get(name, "")
         if "\n" in value or "\0" in value:
-            raise SettingError(f"{name} holds a line break: set it to the path of one folder.")
+            raise SettingError(f"{name} holds a line break: set it to the path of one {what}.")
         try:
-            return Path(value).expanduser().absolute() if value else default
+            return Path(value).expanduser().absolute() if value else None
         except RuntimeError:
             raise SettingError(
-                f"{name} is {value!r}, and there is no such user: set it to the path of one folder."
+                f"{name} is {value!r}, and there is no such user: set it to the path of one {what}."
             ) from None
 
     return Settings(
-        home=folder("BROKERLAB_HOME", platformdirs.user_state_path("brokerlab")),
-        cache=folder("BROKERLAB_CACHE", platformdirs.user_cache_path("brokerlab")),
+        home=place("BROKERLAB_HOME") or platformdirs.user_state_path("brokerlab"),
+        cache=place("BROKERLAB_CACHE") or platformdirs.user_cache_path("brokerlab"),
         runtime=check_runtime(env.get("BROKERLAB_RUNTIME") or "auto", "BROKERLAB_RUNTIME"),
         image=_image(env.get("BROKERLAB_IMAGE") or IMAGE),
         auth=_one_of(AUTH, env.get("BROKERLAB_AUTH") or "auto", "BROKERLAB_AUTH"),
         linger=_seconds(env.get("BROKERLAB_LINGER") or "60"),
         mirror=_address(env.get("BROKERLAB_MIRROR") or ""),
+        bootstrap_servers=_hosts(env, "BROKERLAB_BOOTSTRAP_SERVERS"),
+        zookeeper_connect=_hosts(env, "BROKERLAB_ZOOKEEPER_CONNECT"),
+        client_properties=place("BROKERLAB_CLIENT_PROPERTIES", "file"),
+        prefix=_prefix(env.get("BROKERLAB_PREFIX") or ""),
     )
 
 
@@ -137,3 +155,24 @@ def _address(text: str) -> str | None:
             f"BROKERLAB_MIRROR is {text!r}: set it to the http:// or https:// address of a Maven repository."
         )
     return text.rstrip("/") or None
+
+
+def _hosts(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name) or ""
+    hosts = [part.strip() for part in text.split(",") if part.strip()]
+    for host in hosts:
+        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}(/\S*)?", host):
+            raise SettingError(
+                f"{name} is {text!r}, and {host!r} in it is no address: set it to host:port, several with commas between."
+            )
+    return ",".join(hosts)
+
+
+def _prefix(text: str) -> str:
+    if not text:
+        return ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}[._-]", text):
+        raise SettingError(
+            f"BROKERLAB_PREFIX is {text!r}: set it to at most 100 letters, digits, dots, underscores and hyphens that begin with a letter or digit and end with -, . or _ (anna- is no beginning of another's annabel-, and anna is)."
+        )
+    return text

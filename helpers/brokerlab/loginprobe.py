@@ -1,0 +1,123 @@
+"""Whether a cluster that exists lets a client in; if not, why, in a sentence and within seconds."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from brokerlab.errors import NotLetInError
+
+REACH_SECONDS = 1.5
+"""For each address, of which five are tried at most."""
+
+ANSWER_SECONDS = 6.0
+ASK_SECONDS = 0.5
+ADDRESSES_TRIED = 5
+
+_SILENT = logging.getLogger("brokerlab.clients")
+
+
+def demand_entry(client: Mapping[str, Any], file: str) -> AdminClient:
+    """Return an admin client that the cluster has answered.
+
+    Parameters
+    ----------
+    client : mapping
+        A client's settings.
+    file : str
+        Where its login comes from, to be named in a sentence; empty if it has none.
+
+    Raises
+    ------
+    NotLetInError
+        The cluster is not there, or does not take this client.
+    """
+    servers = client["bootstrap.servers"]
+    _demand_reachable(servers)
+    heard: list[KafkaError] = []
+    settings: dict[str, Any] = {**client, "log_level": 0, "error_cb": heard.append}
+    asking = AdminClient(settings, logger=_SILENT)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(KafkaException):
+            asking.list_topics(timeout=ASK_SECONDS)
+            return asking
+        asking.poll(0)
+        _demand_welcome(heard, client, file)
+    protocol = client.get("security.protocol", "PLAINTEXT")
+    raise NotLetInError(
+        f"Somebody listens at {servers}, and hangs up on a client of security.protocol={protocol}: ask what this cluster wants (a login, TLS or neither), and say it in {file or 'a file that BROKERLAB_CLIENT_PROPERTIES names'}."
+    )
+
+
+def may_create(asking: AdminClient, topic: str) -> bool:
+    """Whether this client may create a topic of this name; nothing is created."""
+    wanted = [NewTopic(topic, 1, 1)]
+    answer = asking.create_topics(
+        wanted, validate_only=True, operation_timeout=5, request_timeout=5
+    )
+    try:
+        answer[topic].result(6)
+    except KafkaException as error:
+        return error.args[0].code() not in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        )
+    return True
+
+
+def _demand_reachable(servers: str) -> None:
+    addresses = [address.partition("/")[0] for address in servers.split(",")]
+    said = {}
+    for address in addresses[:ADDRESSES_TRIED]:
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            said[address] = _reason(error)
+        else:
+            return
+    found = "; ".join(f"{address}: {why}" for address, why in said.items())
+    raise NotLetInError(
+        f"No cluster answers ({found}): check BROKERLAB_BOOTSTRAP_SERVERS, and whether the cluster runs."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(error, TimeoutError):
+        return f"nothing within {REACH_SECONDS:g} s"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file: str) -> None:
+    servers, user = client["bootstrap.servers"], client.get("sasl.username", "")
+    where = file or "a file that BROKERLAB_CLIENT_PROPERTIES names"
+    for error in heard:
+        text = error.str()
+        if error.code() == KafkaError._AUTHENTICATION:
+            if "unsupported" in text.lower():
+                raise NotLetInError(
+                    f"The cluster at {servers} does not take sasl.mechanism={client.get('sasl.mechanism')}: ask which it takes, and change it in {where}."
+                )
+            raise NotLetInError(
+                f"The cluster at {servers} does not let {user!r} in: check user name and password in {where}."
+            )
+        if error.code() == KafkaError._SSL:
+            if "certificate verify failed" in text:
+                raise NotLetInError(
+                    f"The certificate of {servers} is not one that this client trusts: name its authority in {where}, as ssl.truststore.location with ssl.truststore.type=PEM."
+                )
+            raise NotLetInError(
+                f"{servers} does not speak TLS as security.protocol={client.get('security.protocol')} asks for: take the cluster's TLS port, or a protocol without SSL in {where}."
+            )
