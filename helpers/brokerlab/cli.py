@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from brokerlab import control, distribution, doctor, lab, settings, tools
-from brokerlab.errors import BrokerLabError, NoLabError, SettingError
+from brokerlab import attached, control, distribution, doctor, lab, settings, tools
+from brokerlab.errors import BrokerLabError, NoLabError, NotPossibleError, SettingError
 from brokerlab.kraft import MODES
 from brokerlab.labfolder import LabFolder, labs_with_anything, running_labs
 from brokerlab.nodes import what_runs
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("node", metavar="NODE", help="zookeeper, broker-1, ...")
     sub.add_argument("-n", "--lines", type=int, default=0, help="only the last lines")
     named(sub)
+    sub = command("topics", _topics, "list your topics")
+    named(sub)
     sub = command("tools", _tools, "list the console tools")
     sub.add_argument("--path", action="store_true", help="print the folder that holds them")
     sub = command("stop", _stop, "stop a lab; its topics are gone then")
@@ -155,13 +157,19 @@ def _start(arguments: Any) -> int:
         print(f"ZooKeeper:         {started.zookeeper_connect}")
     if started.bootstrap_controllers:
         print(f"controllers:       {started.bootstrap_controllers}")
-    print("`brokerlab stop` stops it.")
+    if started.prefix:
+        print(f"your names begin:  {started.prefix}")
+    else:
+        print("`brokerlab stop` stops it.")
     return USABLE
 
 
 def _status(arguments: Any) -> int:
     try:
-        status = control.status(_folder(arguments))
+        if _is_of_others(arguments):
+            status = lab.attach().status()
+        else:
+            status = control.status(_folder(arguments))
     except NoLabError:
         if arguments.json:
             print(json.dumps(_nothing(arguments.name), indent=1))
@@ -179,6 +187,8 @@ def _status(arguments: Any) -> int:
         for node in status["nodes"]:
             what = what_runs(node)
             print(f"  {node['name']:<12} port {node['port']:<6} {node['state']:<9} {what}")
+        if "prefix" in status:
+            print(f"  your names begin with {status['prefix']}")
         for lease in status["leases"]:
             print(f"  used by {lease['what']}" + (f" (pid {lease['pid']})" if lease["pid"] else ""))
     return USABLE if status["state"] == "usable" else DEGRADED
@@ -207,6 +217,10 @@ def _logs(arguments: Any) -> int:
     file = folder.node(arguments.node) / "node.log"
     known = sorted(path.parent.name for path in folder.nodes.glob("*/node.log"))
     if arguments.node not in known:
+        if _is_of_others(arguments):
+            raise NotPossibleError(
+                "The logs of a cluster that exists are where its brokers are: ask who runs it."
+            )
         if not known:
             raise NoLabError(control.no_lab(folder.name))
         raise SettingError(f"There is no node {arguments.node!r}: there are {', '.join(known)}.")
@@ -229,10 +243,26 @@ def _stop(arguments: Any) -> int:
         try:
             control.stop(folder)
         except NoLabError:
+            if _is_of_others(arguments):
+                print("Nothing was started on the cluster that exists, so nothing is stopped.")
+                continue
             if not arguments.all:
                 raise
         print(f"Lab {folder.name} has stopped.")
+    if asked.runtime == "external":
+        attached.forget(asked)
     return USABLE
+
+
+def _topics(arguments: Any) -> int:
+    names = lab.attach(arguments.name).topics()
+    print("\n".join(sorted(name for name in names if not name.startswith("__"))))
+    return USABLE
+
+
+def _is_of_others(arguments: Any) -> bool:
+    """Whether a command is about a cluster that exists, and not about a lab."""
+    return settings.read().runtime == "external" and arguments.name == "main"
 
 
 def _folder(arguments: Any) -> LabFolder:

@@ -186,7 +186,7 @@ def no_lab(name: str) -> str:
 
 def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
     """Start a supervisor, unless somebody else is just doing it."""
-    if not _fetched(settings):
+    if not fetched(settings):
         distribution.prefetch(settings, progress)
     with folder.lock("spawn", 60, "starting this lab"):
         if _listens(folder):
@@ -221,7 +221,8 @@ def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
             time.sleep(0.01)
 
 
-def _fetched(settings: Settings) -> bool:
+def fetched(settings: Settings) -> bool:
+    """Whether the jars and the class-data archive are in the cache."""
     with contextlib.suppress(NotFetchedError):
         return distribution.installed(settings).archive is not None
     return False

@@ -13,10 +13,11 @@ from typing import Any
 
 import psutil
 
-from brokerlab import distribution, machine, neighbours, topology
+from brokerlab import attached, distribution, machine, neighbours, topology
 from brokerlab.errors import BrokerLabError, DockerError, NotFetchedError
 from brokerlab.labfolder import ports_of_running_labs, running_labs
 from brokerlab.processes import listener_on
+from brokerlab.progress import Progress
 from brokerlab.runtimes import daemon
 from brokerlab.settings import Settings
 
@@ -56,11 +57,9 @@ def examine(settings: Settings) -> list[Finding]:
         _system,
         _java,
         _jars,
-        _docker,
-        _password,
-        _memory,
+        *((_cluster,) if settings.runtime == "external" else (_docker, _password, _memory)),
         _home,
-        _ports,
+        *(() if settings.runtime == "external" else (_ports,)),
         _labs,
     )
     return [finding for look in looks for finding in look(settings)]
@@ -127,6 +126,17 @@ def _docker(settings: Settings) -> Iterator[Finding]:
         yield Finding("containers", found, advice, bad=settings.runtime == "containers")
         return
     yield Finding("containers", f"Docker answers and has {image.name}, {image.digest}")
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    try:
+        found = attached.attach(settings, Progress())
+    except BrokerLabError as error:
+        what, _, advice = str(error).partition(": ")
+        yield Finding("cluster", what, advice, bad=True)
+        return
+    advice = "" if found.capabilities.can_create_topics else found.why_no_topics()
+    yield Finding("cluster", found.summary(), advice)
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:

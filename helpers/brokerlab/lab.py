@@ -8,12 +8,13 @@ import html
 import os
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brokerlab import access, control, kraft, machine, quorum, topology
 from brokerlab import settings as _settings
+from brokerlab.capabilities import WHY_NOT, Capabilities
 from brokerlab.connect import Connect, connect_of
 from brokerlab.errors import NodeFailedError, NoLabError, SettingError
 from brokerlab.explanation import Settings
@@ -52,7 +53,8 @@ def start(
     keep : bool
         Keep the lab until it is stopped, even when no process uses it any more.
     runtime : str, optional
-        How nodes run, instead of what BROKERLAB_RUNTIME says.
+        How nodes run, instead of what BROKERLAB_RUNTIME says. With ``external`` nothing is started: the lab is a part of
+        the cluster at BROKERLAB_BOOTSTRAP_SERVERS, which must have as many brokers at least.
     mode : str, optional
         Who keeps the list of the brokers: ``zookeeper`` or, with local processes only, ``kraft``: Kafka's own controllers.
         By default ZooKeeper, or whoever does it in a lab that runs already.
@@ -85,6 +87,14 @@ def start(
     shown = progress or in_notebook_or_terminal()
     asked = _settings.read()
     how = asked.runtime if runtime is None else _settings.check_runtime(runtime, "runtime")
+    if how == "external":
+        wishes = {
+            "name": name != "main",
+            "broker_properties": broker_properties,
+            "zookeeper_properties": zookeeper_properties,
+            "mode": mode,
+        }
+        return _attach_to_existing(asked, shown, wanted, [key for key in wishes if wishes[key]])
     folder = LabFolder(asked.home, name)
     begun = time.monotonic()
     status = control.up(
@@ -116,10 +126,26 @@ def attach(name: str = "main") -> Lab:
     NoLabError
         There is none.
     """
-    folder = LabFolder(_settings.read().home, name)
+    asked = _settings.read()
+    if asked.runtime == "external":
+        return _attach_to_existing(asked, Progress(), 1, ["name"] if name != "main" else [])
+    folder = LabFolder(asked.home, name)
     status = control.status(folder)
     control.take_lease(folder)
     return Lab(folder, status)
+
+
+def _attach_to_existing(
+    asked: _settings.Settings, shown: Progress, brokers: int, wishes: Sequence[str]
+) -> Lab:
+    # Not above: it is a kind of lab itself.
+    from brokerlab import attached
+
+    if wishes:
+        raise SettingError(
+            f"BROKERLAB_RUNTIME is external, so nothing is started and {' and '.join(wishes)} cannot be chosen: leave that out, or add runtime='local' for a lab of your own."
+        )
+    return attached.attach(asked, shown, brokers)
 
 
 class Lab:
@@ -137,7 +163,14 @@ class Lab:
         By number, from 1; empty in mode ``zookeeper``.
     migration : Migration
         The steps from ZooKeeper to controllers.
+    capabilities : Capabilities
+        What is possible with this lab.
+    prefix : str
+        What the names of topics, groups and transactions must begin with; empty on a cluster of one's own.
     """
+
+    capabilities: Capabilities
+    prefix: str = ""
 
     def __init__(self, folder: LabFolder, status: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -167,6 +200,33 @@ class Lab:
         self._client = access.read_client(self.client_file)
         self._zookeeper_client = access.read_zookeeper(self.zookeeper_client_file)
         self.probe = KafkaProbe(self._client)
+        self.capabilities = Capabilities(has_zookeeper=bool(self.zookeeper_connect))
+
+    def topic(self, name: str) -> str:
+        """Return what a topic of yours is called on this cluster: `name`, behind the prefix where there is one."""
+        return name if name.startswith(self.prefix) else f"{self.prefix}{name}"
+
+    def group(self, name: str) -> str:
+        """Return what a consumer group of yours is called on this cluster, as for `topic`."""
+        return self.topic(name)
+
+    def transactional_id(self, name: str) -> str:
+        """Return what a transactional producer of yours is called on this cluster, as for `topic`."""
+        return self.topic(name)
+
+    def offers(self, *needs: str) -> bool:
+        """Whether a step can be taken on this lab; where it cannot, print in a sentence why it is left out.
+
+        Parameters
+        ----------
+        *needs : str
+            Names of fields of `Capabilities`.
+        """
+        for need in needs:
+            if not getattr(self.capabilities, need):
+                print(f"Left out on this cluster: {WHY_NOT[need]}.")
+                return False
+        return True
 
     @property
     def client(self) -> dict[str, Any]:
@@ -323,6 +383,7 @@ class Lab:
         NodeFailedError
             They were still there after `timeout` seconds.
         """
+        names = tuple(map(self.topic, names))
         deadline = time.monotonic() + timeout
         while True:
             # All of them, whatever the metadata says: a broker may not have heard yet of a new topic.
@@ -361,7 +422,7 @@ class Lab:
             return f"<b>Lab {html.escape(self.name)}</b>: stopped. <code>brokerlab.start()</code> starts a new one."
         rows = "".join(
             f"<tr><td style='text-align:left'>{node['name']}</td>"
-            f"<td style='text-align:left'>{topology.HOST}:{node['port']}</td>"
+            f"<td style='text-align:left'>{node.get('host', topology.HOST)}:{node['port']}</td>"
             f"<td style='text-align:left'>{_MARKS.get(node['state'], '○')} {node['state']}</td>"
             f"<td style='text-align:left'>{html.escape(what_runs(node))}</td></tr>"
             for node in status["nodes"]

@@ -25,6 +25,9 @@ KEPT_EVENTS = 50
 PERIOD = 0.15
 """Seconds from one look at the cluster to the next: what changes shows five times a second or more."""
 
+PERIOD_OF_OTHERS = 1.0
+"""The same on a cluster that is not the learner's own: a whole class looks at it."""
+
 QUORUM_SECONDS = 0.3
 """How long a controller has to answer: a frozen one would else hold up the picture."""
 
@@ -241,13 +244,13 @@ class Observer:
     Parameters
     ----------
     lab : Lab
-    period : float
+    period : float, optional
         Seconds from one snapshot to the next.
     """
 
-    def __init__(self, lab: Lab, period: float = PERIOD) -> None:
+    def __init__(self, lab: Lab, period: float | None = None) -> None:
         self._lab = lab
-        self._period = period
+        self._period = period or (PERIOD if lab.capabilities.is_own else PERIOD_OF_OTHERS)
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self._lock = threading.Lock()

@@ -94,12 +94,16 @@ class Partition:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the brokers say of the cluster: who is in it, who is controller, every partition."""
+    """What the brokers say of the cluster: who is in it, who is controller, every partition.
+
+    `addresses` tells where clients find each broker, as ``host:port`` by broker id.
+    """
 
     cluster_id: str | None
     brokers: frozenset[int]
     controller: int | None
     partitions: tuple[Partition, ...]
+    addresses: Mapping[int, str]
 
 
 class KafkaProbe:
@@ -152,6 +156,7 @@ class KafkaProbe:
             brokers=frozenset(answer.brokers),
             controller=_known(answer.controller_id),
             partitions=partitions,
+            addresses={number: f"{b.host}:{b.port}" for number, b in answer.brokers.items()},
         )
 
     def _ask(self, timeout: float) -> Any:

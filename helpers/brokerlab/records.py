@@ -37,7 +37,7 @@ def records(
     Parameters
     ----------
     lab : Lab
-        Anything with `Lab.client`.
+        Anything with `Lab.client` and `Lab.group`.
     seconds : float
         How long to try.
     partitions : sequence of int, optional
@@ -51,7 +51,7 @@ def records(
     reader = Consumer(
         {
             **lab.client,
-            "group.id": "brokerlab-check",
+            "group.id": lab.group("brokerlab-check"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "log_level": 0,

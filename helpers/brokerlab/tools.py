@@ -10,12 +10,14 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shlex
 import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brokerlab import distribution, settings
 from brokerlab.access import CLIENT, LOGIN
@@ -26,6 +28,9 @@ from brokerlab.errors import (
     ResourceError,
     SettingError,
 )
+
+if TYPE_CHECKING:
+    from brokerlab.existing import ExistingCluster
 
 _PACKAGE = Path(__file__).parent
 
@@ -63,6 +68,7 @@ TOOLS = {
     ),
     "kafka-consumer-groups.sh": Tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
     "kafka-configs.sh": Tool("kafka.admin.ConfigCommand"),
+    "kafka-acls.sh": Tool("kafka.admin.AclCommand"),
     "kafka-get-offsets.sh": Tool("org.apache.kafka.tools.GetOffsetShell"),
     "kafka-leader-election.sh": Tool(
         "org.apache.kafka.tools.LeaderElectionCommand", settings="--admin.config"
@@ -110,15 +116,20 @@ def command_line(name: str, arguments: Sequence[str]) -> list[str]:
         from brokerlab.progress import TerminalProgress
 
         jars = distribution.prefetch_2018(asked, TerminalProgress())
-    lab = _lab_that_asks(asked.home, addresses_of(name, arguments))
+    addresses = addresses_of(name, arguments)
+    lab = _lab_that_asks(asked.home, addresses)
     properties = {
         "log4j.configuration": LOG4J[tool.log],
         **login_properties(lab / LOGIN if lab else None),
         **_temporary_folder(asked.home),
     }
     words = [*tool.first, *arguments] if arguments else []
-    if lab and _is_client(name, arguments) and tool.settings not in arguments:
-        words += [tool.settings, str(lab / CLIENT)]
+    client = lab / CLIENT if lab else None
+    if client is None and (cluster := _existing_at(asked, addresses)):
+        client = cluster.properties_file
+        words += _own_group(cluster.prefix, name, arguments)
+    if client and _is_client(name, arguments) and tool.settings not in arguments:
+        words += [tool.settings, str(client)]
     if tool.main_class:
         words.insert(0, tool.main_class)
     elif not words:
@@ -179,6 +190,32 @@ def _lab_that_asks(home: Path, addresses: Sequence[str]) -> Path | None:
             if state["auth"] and set(addresses) <= its:
                 return file.parent
     return None
+
+
+def _existing_at(asked: settings.Settings, addresses: Sequence[str]) -> ExistingCluster | None:
+    """Return the cluster that exists and is to be used, if all addresses are its: its login is given to no other."""
+    if not addresses or not (asked.bootstrap_servers or asked.client_properties):
+        return None
+    # Not above: a tool that is typed is to start at once.
+    from brokerlab.existing import described
+
+    cluster = described(asked)
+    return cluster if set(addresses) <= set(cluster.servers.split(",")) else None
+
+
+def _own_group(prefix: str, name: str, arguments: Sequence[str]) -> list[str]:
+    """Return what lets a console consumer that is given no group invent one among the learner's own names.
+
+    Its own invention has no prefix, so a cluster that gives rights by prefix would not let it read. As with that one,
+    nothing is committed.
+    """
+    given = ("--group", "--partition", "--consumer.config")
+    if name != "kafka-console-consumer.sh" or any(
+        word.startswith(given) or "group.id=" in word for word in arguments
+    ):
+        return []
+    group = f"{prefix}console-consumer-{secrets.randbelow(90_000) + 10_000}"
+    return ["--group", group, "--consumer-property", "enable.auto.commit=false"]
 
 
 def _is_client(name: str, arguments: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from brokerlab.capabilities import Capabilities
 from brokerlab.errors import NodeFailedError
 from brokerlab.observe import Event, NodeView, PartitionView, Snapshot, TopicView
 from brokerlab.widgets import LiveView
@@ -162,10 +163,14 @@ class FakeLab:
     bootstrap_servers = "127.0.0.1:9092,127.0.0.1:9093,127.0.0.1:9094"
     client: ClassVar = {"bootstrap.servers": bootstrap_servers}
     client_file = Path("client.properties")
+    capabilities = Capabilities()
 
     def __init__(self, brokers: int = 3) -> None:
         self.zookeeper = FakeNode("zookeeper")
         self.brokers = {number: FakeNode(f"broker-{number}") for number in range(1, brokers + 1)}
+
+    def group(self, name: str) -> str:
+        return name
 
     @property
     def nodes(self) -> dict[str, Any]:

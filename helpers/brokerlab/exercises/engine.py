@@ -20,7 +20,8 @@ from confluent_kafka import KafkaException
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
-from brokerlab.errors import BrokerLabError, NodeFailedError, SettingError
+from brokerlab.attached import AttachedLab
+from brokerlab.errors import BrokerLabError, NodeFailedError, NotPossibleError, SettingError
 from brokerlab.exercises import passes
 from brokerlab.exercises.cards import (
     NOT_ATTEMPTED,
@@ -345,6 +346,8 @@ def load(lesson: str, lab: Any) -> Questions:
     ------
     SettingError
         There is no such lesson; the sentence names those that there are.
+    NotPossibleError
+        The lab is on a cluster that exists, and the lesson needs more than can be had there.
     """
     known = lessons()
     if lesson not in known:
@@ -352,7 +355,20 @@ def load(lesson: str, lab: Any) -> Questions:
             f"There is no lesson {lesson!r} with exercises: load one of {', '.join(known)}."
         )
     module = importlib.import_module(f"brokerlab.exercises.lesson_{lesson}")
+    if isinstance(lab, AttachedLab):
+        _demand_possible(lesson, getattr(module, "OWN_LAB", ""), lab)
     return Questions(lesson, module.EXERCISES, lab)
+
+
+def _demand_possible(lesson: str, why: str, lab: AttachedLab) -> None:
+    """Say at once when a lesson cannot be taken on a cluster that exists."""
+    number = lesson.partition("_")[0]
+    if why:
+        raise NotPossibleError(
+            f"Lesson {number} {why}, so it needs a lab of your own: lab = brokerlab.start(runtime='local') starts one on this machine, as lessons 03 and 16 do by themselves; on this cluster you can take lessons 04, 05 and 06."
+        )
+    if not lab.capabilities.can_create_topics:
+        raise NotPossibleError(f"Lesson {number} creates topics, and {lab.why_no_topics()}")
 
 
 _START_FIRST = "Start the lab first: lab = brokerlab.start(), then load the exercises again."

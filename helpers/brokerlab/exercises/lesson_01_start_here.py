@@ -79,4 +79,5 @@ def _text(item: Any) -> Any:
     return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
 
 
+OWN_LAB = "kills a broker and stops its lab"
 EXERCISES = [Sign(), ReadBack()]

@@ -267,4 +267,5 @@ def _last_words(worker: Background, alive: bool) -> str:
     return said[-1] if said and not alive else ""
 
 
+OWN_LAB = "uses topics and groups whose names are fixed"
 EXERCISES = [FewestWorkers(), NothingLost()]

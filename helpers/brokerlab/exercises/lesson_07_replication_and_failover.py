@@ -302,4 +302,5 @@ def _counts(given_up: Mapping[str, int]) -> str:
     return ", ".join(f"{count} with {name}" for name, count in sorted(given_up.items()))
 
 
+OWN_LAB = "stops and kills brokers"
 EXERCISES = [SurviveABroker(), NameTheLost()]

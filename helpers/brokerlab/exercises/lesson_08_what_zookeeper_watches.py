@@ -248,4 +248,5 @@ def _is_seconds(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
+OWN_LAB = "watches ZooKeeper while brokers die"
 EXERCISES = [LogWatch(), MeasureDetection()]

@@ -309,4 +309,5 @@ def _client(lab: Any) -> dict[str, Any]:
     return {**lab.client, "log_level": 0}
 
 
+OWN_LAB = "freezes brokers while it writes"
 EXERCISES = [ThroughTheFreeze(), PastTheFullQueue()]

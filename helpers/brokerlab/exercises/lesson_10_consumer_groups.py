@@ -273,4 +273,5 @@ def _done(members: list[programs.Program]) -> Counter[str]:
     )
 
 
+OWN_LAB = "uses topics and groups whose names are fixed"
 EXERCISES = [NobodyIdle(), CleanRebalance()]

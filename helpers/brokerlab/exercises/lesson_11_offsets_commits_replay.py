@@ -312,4 +312,5 @@ def _why_not_first(
     return seen + "Ask offsets_for_times with since, and assign what it returns."
 
 
+OWN_LAB = "uses topics and groups whose names are fixed"
 EXERCISES = [MissingZero(), ReplayFromTime()]

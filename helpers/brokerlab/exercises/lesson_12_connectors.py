@@ -117,4 +117,5 @@ def _ids(lab: Any, table: str) -> Counter[int]:
         return Counter()
 
 
+OWN_LAB = "runs Kafka Connect beside its brokers"
 EXERCISES = [EachRowOnce(), CatchesUp()]

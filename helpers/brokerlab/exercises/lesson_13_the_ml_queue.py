@@ -474,4 +474,5 @@ def _free_port() -> int:
     return port
 
 
+OWN_LAB = "uses topics and groups whose names are fixed"
 EXERCISES = [NobodyWaits(), OneResultForEachId()]

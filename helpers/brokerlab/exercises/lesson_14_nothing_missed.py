@@ -217,4 +217,5 @@ def _letters(queue: MLQueue) -> list[_Letter]:
     return [_Letter(**row) for row in rows]
 
 
+OWN_LAB = "kills every broker once"
 EXERCISES = [YourStorm(), Redrive()]

@@ -367,4 +367,5 @@ def _jobs(queue: MLQueue) -> list[Job]:
     return queue.store.jobs(limit=MOST)
 
 
+OWN_LAB = "uses topics and groups whose names are fixed"
 EXERCISES = [WithinABudget(), RefuseInTime()]

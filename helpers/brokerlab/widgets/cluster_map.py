@@ -29,7 +29,7 @@ class ClusterMap(LiveView[Snapshot]):
     topics : sequence of str, optional
         The topics to show; all but Kafka's own, if not given.
     controls : bool
-        Whether the nodes have buttons.
+        Whether the nodes have buttons, where the lab's nodes can be stopped at all.
     observer : Observer, optional
         Who looks at the cluster; the map makes (and closes) one of its own, if not given.
     flow : bool
@@ -52,7 +52,7 @@ class ClusterMap(LiveView[Snapshot]):
             topics = (topics,)
         self._lab = lab
         self._topics = None if topics is None else tuple(topics)
-        self._controls = controls
+        self._controls = controls and lab.capabilities.can_kill
         self._observer = observer or Observer(lab)
         self._own_observer = observer is None
         self._flow = FlowObserver(lab, self._topics) if flow else None

@@ -82,7 +82,9 @@ class PartitionLanes(LiveView[Lanes]):
         self._own_observer = observer is None
         self._last_sent = 0
         self._known: tuple[tuple[int, int | None], ...] = ()
-        self._log = log or PartitionLog(self._client, topic, self.touch)
+        self._log = log or PartitionLog(
+            self._client, topic, self.touch, lab.group("brokerlab-lanes")
+        )
         super().__init__()
         self._see(self._observer.latest)
         self._unsubscribe = self._observer.subscribe(self._see)

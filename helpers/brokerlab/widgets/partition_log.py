@@ -55,10 +55,14 @@ class PartitionLog:
         The topic.
     changed : callable
         Called without arguments, on the log's thread, when there is something new.
+    group : str
+        What the reader says its group is; it joins none.
     """
 
-    def __init__(self, client: Mapping[str, Any], topic: str, changed: Callable[[], None]) -> None:
-        self._client = client
+    def __init__(
+        self, client: Mapping[str, Any], topic: str, changed: Callable[[], None], group: str
+    ) -> None:
+        self._client = {**client, "group.id": group}
         self._topic = topic
         self._changed = changed
         self._wanted: tuple[int, ...] = ()
@@ -88,7 +92,6 @@ class PartitionLog:
         reader = Consumer(
             {
                 **self._client,
-                "group.id": "brokerlab-lanes",
                 "enable.auto.commit": False,
                 # A log that ends before our place is a new log of the same name: begin it anew.
                 "auto.offset.reset": "error",

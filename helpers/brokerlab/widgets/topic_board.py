@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
@@ -27,6 +31,7 @@ TILE, TILE_HEIGHT, TILE_GAP = 112, 48, 8
 DEFAULT_ROWS = 5
 NEWS_SECONDS = 12.0
 ASK_SECONDS = 0.5
+ASK_AGAIN_SECONDS = 2.0
 
 _SILENT = logging.getLogger("brokerlab.topic-board")
 _SILENT.addHandler(logging.NullHandler())
@@ -83,6 +88,35 @@ class SettingsInZooKeeper:
         self._client.close()
 
 
+class SettingsFromBrokers:
+    """Asks the brokers, where no ZooKeeper of the lab keeps the settings; a new topic's are known a moment later."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._admin = AdminClient({**lab.client, "log_level": 0}, logger=_SILENT)
+        self._asked: dict[str, tuple[float, Any]] = {}
+        self._known: dict[str, Mapping[str, str]] = {}
+
+    def of(self, topic: str) -> Mapping[str, str] | None:
+        asked, answer = self._asked.get(topic, (0.0, None))
+        if answer is not None and answer.done():
+            with contextlib.suppress(KafkaException):
+                entries = answer.result().values()
+                self._known[topic] = {e.name: e.value for e in entries if not e.is_default}
+        if time.monotonic() - asked > ASK_AGAIN_SECONDS:
+            wanted = ConfigResource(ResourceType.TOPIC, topic)
+            (answer,) = self._admin.describe_configs([wanted], request_timeout=5).values()
+            self._asked[topic] = time.monotonic(), answer
+        return self._known.get(topic)
+
+    def close(self) -> None:
+        self._asked.clear()
+
+
+def settings_of(lab: Lab) -> Settings:
+    """Return who knows the topics' own settings of a lab."""
+    return SettingsInZooKeeper(lab) if lab.capabilities.is_own else SettingsFromBrokers(lab)
+
+
 class TopicBoard(LiveView[Board]):
     """A live list of the topics: one tile a partition, with its leader and its ISR.
 
@@ -97,7 +131,7 @@ class TopicBoard(LiveView[Board]):
     observer : Observer, optional
         Who looks at the cluster; the board makes (and closes) one of its own, if not given.
     settings : Settings, optional
-        Who knows the topics' own settings; ZooKeeper, if not given.
+        Who knows the topics' own settings; ZooKeeper, or brokers that are not the lab's own, if not given.
     """
 
     title = "Topics"
@@ -111,7 +145,7 @@ class TopicBoard(LiveView[Board]):
     ) -> None:
         self._row_count = rows
         # First what may be refused, so that no thread of it is left.
-        self._settings = settings or SettingsInZooKeeper(lab)
+        self._settings = settings or settings_of(lab)
         self._observer = observer or Observer(lab)
         self._own_observer = observer is None
         first = self._observer.latest
