@@ -60,6 +60,7 @@ assert _exit_code == 0  # noqa: F821 - set by the line above
 import brokerlab
 
 lab = brokerlab.start(brokers=3)
+q = brokerlab.exercises.load("01_start_here", lab)
 
 # %%
 nodes = lab.status()["nodes"]
@@ -162,7 +163,6 @@ assert second.stdout.strip() == str(ours)
 
 # %% tags=["nbval-ignore-output"]
 # !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic guestbook --partitions 1 --replication-factor 3
-q = brokerlab.exercises.load("01_start_here", lab)
 assert "guestbook" in lab.topics()
 
 # %% tags=["starter"]

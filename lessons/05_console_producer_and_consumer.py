@@ -42,6 +42,8 @@ import brokerlab
 
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("05_console_producer_and_consumer", lab)
+topic_name, gallery, cameras = map(lab.topic, ["topic_name", "gallery", "cameras"])
+visitors, curators = lab.group("visitors"), lab.group("curators")
 assert lab.state == "usable"
 
 # %% [markdown]
@@ -54,9 +56,9 @@ assert lab.state == "usable"
 # %% tags=["nbval-ignore-output"]
 from brokerlab.widgets import TwinConsoles
 
-lab.delete_topics("topic_name")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic topic_name --partitions 1 --replication-factor 3
-consoles = TwinConsoles(lab, "topic_name", from_beginning=True)
+lab.delete_topics(topic_name)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {topic_name} --partitions 1 --replication-factor 3
+consoles = TwinConsoles(lab, topic_name, from_beginning=True)
 consoles.type("good morning")
 consoles.wait_for("good morning")
 consoles
@@ -84,12 +86,13 @@ from contextlib import suppress
 
 from brokerlab.tools import background
 
-assert lab.on_article_ports, (
+server = "localhost:9092" if lab.capabilities.is_own else lab.bootstrap_servers
+assert lab.on_article_ports or not lab.capabilities.is_own, (
     "Another program has port 9092 or 2181: `brokerlab doctor` names it. End it, then lab.stop(), and start again at the top."
 )
-typist = background("sh kafka-console-producer.sh --broker-list localhost:9092 --topic topic_name")
+typist = background(f"sh kafka-console-producer.sh --broker-list {server} --topic {topic_name}")
 reader = background(
-    "sh kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic topic_name --from-beginning"
+    f"sh kafka-console-consumer.sh --bootstrap-server {server} --topic {topic_name} --from-beginning"
 )
 typist.write("first light")
 print("relayed:", reader.wait_for("first light"))
@@ -101,9 +104,7 @@ print("relayed:", reader.wait_for("first light"))
 # A consumer that only sees what is new must be there first, and the tool does not say when it is. So knock until it answers.
 
 # %%
-late = background(
-    "sh kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic topic_name"
-)
+late = background(f"sh kafka-console-consumer.sh --bootstrap-server {server} --topic {topic_name}")
 for _ in range(30):
     typist.write("knock")
     with suppress(brokerlab.BrokerLabError):
@@ -111,7 +112,7 @@ for _ in range(30):
         break
 print("new message printed:", "knock" in late.lines, "· old one:", "first light" in late.lines)
 assert "knock" in late.lines and "first light" not in late.lines
-# !kafka-consumer-groups.sh --bootstrap-server {lab.bootstrap_servers} --list | grep console-consumer | sed 's/[0-9]*$/NNNNN/' | uniq -c
+# !kafka-consumer-groups.sh --bootstrap-server {lab.bootstrap_servers} --list | grep ^{lab.group("console-consumer")} | sed 's/[0-9]*$/NNNNN/' | uniq -c
 exit_codes = [tool.stop() for tool in (typist, reader, late)]
 
 # %% [markdown]
@@ -128,9 +129,9 @@ exit_codes = [tool.stop() for tool in (typist, reader, late)]
 # What can be typed can be piped: each line becomes a message.
 
 # %%
-lab.delete_topics("gallery")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic gallery --partitions 1 --replication-factor 3
-# !seq -f 'photo %g' 1 100 | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic gallery
+lab.delete_topics(gallery)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {gallery} --partitions 1 --replication-factor 3
+# !seq -f 'photo %g' 1 100 | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic {gallery}
 assert _exit_code == 0  # noqa: F821 - set by the line above
 
 # %% [markdown]
@@ -141,14 +142,14 @@ assert _exit_code == 0  # noqa: F821 - set by the line above
 # group. How many photos does each print?
 
 # %%
-read = f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic gallery --from-beginning"
+read = f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic {gallery} --from-beginning"
 counts = []
-for group in ("--group visitors", "--group visitors", "", ""):
+for group in (f"--group {visitors}", f"--group {visitors}", "", ""):
     printed = getoutput(f"{read} {group} --max-messages 100 --timeout-ms 5000")
     counts.append(printed.count("photo "))
     print(f"{counts[-1]:3}  {group or '(no --group)'}")
 assert counts == [100, 0, 100, 100]
-# !kafka-consumer-groups.sh --bootstrap-server {lab.bootstrap_servers} --describe --group visitors
+# !kafka-consumer-groups.sh --bootstrap-server {lab.bootstrap_servers} --describe --group {visitors}
 
 # %% [markdown]
 # **Compare:** 100, then 0. The table says why. `visitors` has *committed* offset 100 (`CURRENT-OFFSET`): it told the cluster
@@ -167,12 +168,12 @@ assert counts == [100, 0, 100, 100]
 # four cameras, three partitions. How many will partition 0 get? (We print partitions and keys only, and count equal lines.)
 
 # %%
-lab.delete_topics("cameras")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic cameras --partitions 3 --replication-factor 3
-# !printf 'camera-%s\n' 1:cat 3:ship 6:bus 10:clock 6:tree 1:fish 10:dog 3:house 6:apple | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --property parse.key=true --property key.separator=:
-# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --from-beginning --max-messages 9 --timeout-ms 9000 --property print.partition=true --property print.key=true --property print.value=false 2>/dev/null | sort | uniq -c
+lab.delete_topics(cameras)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {cameras} --partitions 3 --replication-factor 3
+# !printf 'camera-%s\n' 1:cat 3:ship 6:bus 10:clock 6:tree 1:fish 10:dog 3:house 6:apple | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic {cameras} --property parse.key=true --property key.separator=:
+# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic {cameras} --from-beginning --max-messages 9 --timeout-ms 9000 --property print.partition=true --property print.key=true --property print.value=false 2>/dev/null | sort | uniq -c
 print("Only partition 0, from offset 1:")
-# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic cameras --partition 0 --offset 1 --max-messages 1 --timeout-ms 9000
+# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic {cameras} --partition 0 --offset 1 --max-messages 1 --timeout-ms 9000
 
 # %% [markdown]
 # **Compare:** two, both of camera 3, at offsets 0 and 1. The last command names its place itself, with `--partition` and `--offset`, so there is no
@@ -187,10 +188,10 @@ print("Only partition 0, from offset 1:")
 from confluent_kafka import Consumer, Producer
 
 producer = Producer(lab.client)
-producer.produce("gallery", value="photo 101")
+producer.produce(gallery, value="photo 101")
 assert producer.flush(10) == 0
 
-again = "--topic gallery --from-beginning --group visitors --max-messages 1 --timeout-ms 9000"
+again = f"--topic {gallery} --from-beginning --group {visitors} --max-messages 1 --timeout-ms 9000"
 printed = getoutput(f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} {again}")
 print(printed)
 assert "photo 101" in printed.splitlines()
@@ -204,8 +205,8 @@ assert "photo 101" in printed.splitlines()
 # %%
 settings = {**lab.client, "auto.offset.reset": "earliest"}
 photos = []
-with Consumer(settings | {"group.id": "visitors-in-python"}) as consumer:
-    consumer.subscribe(["gallery"])
+with Consumer(settings | {"group.id": lab.group("visitors-in-python")}) as consumer:
+    consumer.subscribe([gallery])
     while message := consumer.poll(1 if photos else 8):
         photos.append(message.value().decode())
 print(len(photos), "photos:", photos[:1], "to", photos[-1:])
@@ -223,7 +224,7 @@ texts = ...
 # your command here
 
 # %% tags=["solution", "exercise-1"]
-one_partition = "--topic cameras --partition 1 --offset earliest --timeout-ms 3000"
+one_partition = f"--topic {cameras} --partition 1 --offset earliest --timeout-ms 3000"
 texts = getoutput(
     f"kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} {one_partition} 2>/dev/null"
 ).splitlines()
@@ -247,13 +248,13 @@ lag = ...
 
 # %% tags=["solution", "exercise-2"]
 server = f"--bootstrap-server {lab.bootstrap_servers}"
-of_curators = f"kafka-consumer-groups.sh {server} --group curators"
+of_curators = f"kafka-consumer-groups.sh {server} --group {curators}"
 getoutput(
-    f"kafka-console-consumer.sh {server} --topic gallery --group curators --from-beginning --max-messages 101 --timeout-ms 9000"
+    f"kafka-console-consumer.sh {server} --topic {gallery} --group {curators} --from-beginning --max-messages 101 --timeout-ms 9000"
 )
-getoutput(f"{of_curators} --topic gallery --reset-offsets --to-earliest --execute")
+getoutput(f"{of_curators} --topic {gallery} --reset-offsets --to-earliest --execute")
 table = getoutput(f"{of_curators} --describe")
-row = next(line.split() for line in table.splitlines() if line.startswith("curators"))
+row = next(line.split() for line in table.splitlines() if line.startswith(curators))
 lag = int(row[5])
 print("committed:", row[3], "· end of the log:", row[4], "· lag:", lag)
 
@@ -288,7 +289,7 @@ q[2].assert_passed(lag)
 
 # %%
 consoles.close()
-lab.delete_topics("topic_name", "gallery", "cameras")
+lab.delete_topics(topic_name, gallery, cameras)
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 
 # %% [markdown]

@@ -54,6 +54,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 lab = brokerlab.start(brokers=3)
 q = brokerlab.exercises.load("06_partitions_and_keys", lab)
 client = {**lab.client, "log_level": 0}
+photos, uploads, cameras = map(lab.topic, ["photos", "uploads", "cameras"])
+gates, from_python, from_console = map(lab.topic, ["gates", "from-python", "from-console"])
 assert lab.state == "usable"
 
 # %% [markdown]
@@ -63,15 +65,15 @@ assert lab.state == "usable"
 # partition, a chip a photo. Try *send 12, no key*.
 
 # %% tags=["nbval-ignore-output"]
-lab.delete_topics("photos")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic photos --partitions 3 --replication-factor 3
+lab.delete_topics(photos)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {photos} --partitions 3 --replication-factor 3
 producer = Producer(client)
 for number in range(1, 31):
-    producer.produce("photos", f"photo {number}")
+    producer.produce(photos, f"photo {number}")
     producer.poll(0.02)  # the next photo is taken a moment later
 assert producer.flush(10) == 0
 
-lanes = PartitionLanes(lab, "photos")
+lanes = PartitionLanes(lab, photos)
 lanes.wait_until(lambda now: now.count >= 30, what="30 photos in the lanes")
 lanes
 
@@ -80,9 +82,10 @@ lanes
 # package, returns what the logs hold, partition by partition: our witness.)
 
 # %% tags=["nbval-ignore-output"]
-log, arrived = records(lab, "photos"), []
-with Consumer(client | {"group.id": "recogniser", "auto.offset.reset": "earliest"}) as consumer:
-    consumer.subscribe(["photos"])
+log, arrived = records(lab, photos), []
+group = {"group.id": lab.group("recogniser"), "auto.offset.reset": "earliest"}
+with Consumer(client | group) as consumer:
+    consumer.subscribe([photos])
     while len(arrived) < len(log) and (message := consumer.poll(20)):
         arrived.append(int(message.value().decode().split()[1]))
 print("arrived:", *arrived)
@@ -105,12 +108,12 @@ for partition in range(3):
 
 # %%
 producer = Producer(client)
-first = len(records(lab, "photos")) + 1
+first = len(records(lab, photos)) + 1
 for number in range(first, first + 30):
-    producer.produce("photos", f"photo {number}", key=f"cam-{number % 5}")
+    producer.produce(photos, f"photo {number}", key=f"cam-{number % 5}")
 assert producer.flush(10) == 0
 
-keyed = [record for record in records(lab, "photos") if record.key]
+keyed = [record for record in records(lab, photos) if record.key]
 for camera in sorted({record.key for record in keyed}):
     places = {record.partition for record in keyed if record.key == camera}
     numbers = [int(record.text.split()[1]) for record in keyed if record.key == camera]
@@ -129,15 +132,15 @@ for camera in sorted({record.key for record in keyed}):
 # three partitions. **Predict:** `alice` from Python is in partition 2. And `alice` from the console?
 
 # %%
-lab.delete_topics("uploads")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic uploads --partitions 3 --replication-factor 3
+lab.delete_topics(uploads)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {uploads} --partitions 3 --replication-factor 3
 users = ["alice", "bob", "carol", "dave", "erin", "frank"]
 producer = Producer(client)
 for user in users:
-    producer.produce("uploads", "python", key=user)
+    producer.produce(uploads, "python", key=user)
 assert producer.flush(10) == 0
-# !printf '%s:console\n' {" ".join(users)} | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic uploads --property parse.key=true --property key.separator=:
-# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic uploads --from-beginning --max-messages 12 --timeout-ms 9000 --property print.partition=true --property print.key=true 2>/dev/null | sort -k 2
+# !printf '%s:console\n' {" ".join(users)} | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic {uploads} --property parse.key=true --property key.separator=:
+# !kafka-console-consumer.sh --bootstrap-server {lab.bootstrap_servers} --topic {uploads} --from-beginning --max-messages 12 --timeout-ms 9000 --property print.partition=true --property print.key=true 2>/dev/null | sort -k 2
 
 # %% [markdown]
 # **Compare:** in partition 0. Only `carol` is in the same place twice. The clients use different hashes: librdkafka, which is
@@ -148,10 +151,10 @@ assert producer.flush(10) == 0
 # %%
 as_java = Producer(client | {"partitioner": "murmur2_random"})
 for user in users:
-    as_java.produce("uploads", "python, murmur2", key=user)
+    as_java.produce(uploads, "python, murmur2", key=user)
 assert as_java.flush(10) == 0
 
-at = {(r.text, r.key.decode()): r.partition for r in records(lab, "uploads")}
+at = {(r.text, r.key.decode()): r.partition for r in records(lab, uploads)}
 for sender in ("python", "python, murmur2"):
     agreed = [user for user in users if at[sender, user] == at["console", user]]
     print(f"{sender}: {len(agreed)} of {len(users)} where the console puts them")
@@ -168,14 +171,14 @@ assert len(agreed) == len(users) and (at["python", "alice"], at["console", "alic
 # number is the partition from which a key would move. **Predict:** how many of 100 cameras would move? Then drag the slider.
 
 # %% tags=["nbval-ignore-output"]
-lab.delete_topics("cameras")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic cameras --partitions 3 --replication-factor 3
+lab.delete_topics(cameras)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {cameras} --partitions 3 --replication-factor 3
 before = Producer(client)
 for camera in range(100):
-    before.produce("cameras", "photo 1", key=f"cam-{camera}")
+    before.produce(cameras, "photo 1", key=f"cam-{camera}")
 assert before.flush(10) == 0
 
-lanes = PartitionLanes(lab, "cameras")
+lanes = PartitionLanes(lab, cameras)
 lanes.set(partitions=6, partitioner="crc32")
 seen = lanes.wait_until(lambda now: now.what_if and now.count == 100, what="100 cameras")
 lanes
@@ -184,15 +187,15 @@ lanes
 # Now for real. `--alter` adds three empty partitions; what is written stays where it is.
 
 # %%
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --alter --topic cameras --partitions 6
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --alter --topic {cameras} --partitions 6
 lanes.set(partitioner="as it is")
 lanes.wait_until(lambda now: len(now.lanes) == 6, what="six partitions")
 after = Producer(client)
 for camera in range(100):
-    after.produce("cameras", "photo 2", key=f"cam-{camera}")
+    after.produce(cameras, "photo 2", key=f"cam-{camera}")
 assert after.flush(10) == 0
 
-at = {(r.text, r.key): r.partition for r in records(lab, "cameras")}
+at = {(r.text, r.key): r.partition for r in records(lab, cameras)}
 moved = [key for text, key in at if text == "photo 2" and at["photo 1", key] != at[text, key]]
 print(len(moved), "of 100 cameras moved, cam-1 among them:", b"cam-1" in moved)
 assert len(moved) == len(seen.what_if.moved) == 43 and b"cam-1" in moved
@@ -203,8 +206,8 @@ assert len(moved) == len(seen.what_if.moved) == 43 and b"cam-1" in moved
 
 # %%
 old, new = at["photo 1", b"cam-1"], at["photo 2", b"cam-1"]
-recogniser = Consumer(client | {"group.id": "recogniser-2"})
-recogniser.assign([TopicPartition("cameras", new, 0)])
+recogniser = Consumer(client | {"group.id": lab.group("recogniser-2")})
+recogniser.assign([TopicPartition(cameras, new, 0)])
 while (message := recogniser.poll(20)) and message.key() != b"cam-1":
     pass
 recogniser.close()
@@ -222,18 +225,18 @@ assert (old, new, message.value()) == (1, 4, b"photo 2")
 # any broker. **Predict:** will the three brokers' files differ?
 
 # %%
-folders = [broker.data / "cameras-4" for broker in lab.brokers.values()]
-segments = [file for folder in folders for file in folder.glob("*.log")]
-contents = {file.read_bytes() for file in segments}
-print(len(segments), "files", {file.name for file in segments}, "- different:", len(contents) > 1)
-
-dump = getoutput(f"kafka-dump-log.sh --print-data-log --files '{segments[0]}'")
-held = re.findall(r"offset: (\d+) .* key: (\S+) payload: (.*)", dump)
-log = [(str(r.offset), r.key.decode(), r.text) for r in records(lab, "cameras", partitions=[4])]
-for offset, key, payload in held[:3]:
-    print("offset", offset, "- key", key, "-", payload)
-print("exactly what a consumer reads:", held == log)
-assert held == log and len(segments) == 3 and len(contents) == 1
+if lab.offers("sees_files"):
+    folders = [broker.data / "cameras-4" for broker in lab.brokers.values()]
+    segments = [file for folder in folders for file in folder.glob("*.log")]
+    contents = {file.read_bytes() for file in segments}
+    print(len(segments), "files", {f.name for f in segments}, "- different:", len(contents) > 1)
+    dump = getoutput(f"kafka-dump-log.sh --print-data-log --files '{segments[0]}'")
+    held = re.findall(r"offset: (\d+) .* key: (\S+) payload: (.*)", dump)
+    log = [(str(r.offset), r.key.decode(), r.text) for r in records(lab, cameras, partitions=[4])]
+    for offset, key, payload in held[:3]:
+        print("offset", offset, "- key", key, "-", payload)
+    print("exactly what a consumer reads:", held == log)
+    assert held == log and len(segments) == 3 and len(contents) == 1
 
 # %% [markdown]
 # **Compare:** byte by byte the same. A broker appends what it is sent, and copies are copies of the file. That is why Kafka is fast,
@@ -250,12 +253,12 @@ shots = [(f"cam-{camera}", number) for number in range(1, 21) for camera in rang
 # your topic and your producer here
 
 # %% tags=["solution", "exercise-1"]
-lab.delete_topics("gates")
-# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic gates --partitions 3 --replication-factor 3
+lab.delete_topics(gates)
+# !kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {gates} --partitions 3 --replication-factor 3
 shots = [(f"cam-{camera}", number) for number in range(1, 21) for camera in range(1, 6)]
 producer = Producer(client)
 for camera, number in shots:
-    producer.produce("gates", f"{camera} photo {number}", key=camera)
+    producer.produce(gates, f"{camera} photo {number}", key=camera)
 assert producer.flush(10) == 0
 
 # %%
@@ -272,16 +275,16 @@ q[1].check()
 # your topics and your two producers here
 
 # %% tags=["solution", "exercise-2"]
-lab.delete_topics("from-python", "from-console")
-for topic in ("from-python", "from-console"):
+lab.delete_topics(from_python, from_console)
+for topic in (from_python, from_console):
     getoutput(
         f"kafka-topics.sh --bootstrap-server {lab.bootstrap_servers} --create --topic {topic} --partitions 6 --replication-factor 3"
     )
 producer = Producer(client | {"partitioner": "murmur2_random"})
 for number in range(200):
-    producer.produce("from-python", "hello", key=f"member-{number}")
+    producer.produce(from_python, "hello", key=f"member-{number}")
 assert producer.flush(10) == 0
-# !seq -f 'member-%g:hello' 0 199 | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic from-console --property parse.key=true --property key.separator=:
+# !seq -f 'member-%g:hello' 0 199 | kafka-console-producer.sh --bootstrap-server {lab.bootstrap_servers} --topic {from_console} --property parse.key=true --property key.separator=:
 
 # %%
 q[2].check()
@@ -313,7 +316,7 @@ q[2].assert_passed()
 # ## Clean up
 
 # %%
-lab.delete_topics("photos", "uploads", "cameras", "gates", "from-python", "from-console")
+lab.delete_topics(photos, uploads, cameras, gates, from_python, from_console)
 print("left over:", sorted(name for name in lab.topics() if not name.startswith("__")))
 
 # %% [markdown]

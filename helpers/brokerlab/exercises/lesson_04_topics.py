@@ -56,13 +56,14 @@ class CreatePhotos(Exercise):
     )
 
     def attempted(self, lab: Any, answer: Any) -> bool:
-        return TOPIC in lab.topics()
+        return lab.topic(TOPIC) in lab.topics()
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        partitions = _partitions(lab, TOPIC)
+        topic = lab.topic(TOPIC)
+        partitions = _partitions(lab, topic)
         seen = len(partitions)
         yield Fact(
-            f"{TOPIC} has {COPIES} partitions",
+            f"{topic} has {COPIES} partitions",
             seen == COPIES,
             f"Expected {COPIES}, seen {seen}. {_on_partitions(seen)}",
         )
@@ -74,7 +75,7 @@ class CreatePhotos(Exercise):
             "Without --replication-factor there is 1 copy, and --alter cannot add any: delete the topic "
             f"and create it again with --replication-factor {COPIES}.",
         )
-        value, default = min_insync(lab, TOPIC)
+        value, default = min_insync(lab, topic)
         where = "the default, so the setting was forgotten" if default else "set on the topic"
         yield Fact(
             "min.insync.replicas is 2",
@@ -160,7 +161,7 @@ class Translate(Exercise):
         )
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        topic = f"translated-{uuid.uuid4().hex[:8]}"
+        topic = lab.topic(f"translated-{uuid.uuid4().hex[:8]}")
         admin = _admin(lab)
         try:
             for name, text, judge in STEPS:
@@ -306,8 +307,8 @@ def _words(command: str) -> list[str]:
 
 
 def _addresses(lab: Any) -> set[str]:
-    ports = [node["port"] for node in lab.status()["nodes"] if node["role"] == "broker"]
-    return {f"{host}:{port}" for host in ("localhost", "127.0.0.1") for port in ports}
+    given = lab.bootstrap_servers.split(",")
+    return {*given, *(address.replace("127.0.0.1", "localhost") for address in given)}
 
 
 def _check_options(name: str, words: Sequence[str], addresses: set[str]) -> None:

@@ -38,19 +38,20 @@ class KeepOrderPerCamera(Exercise):
     )
 
     def attempted(self, lab: Any, answer: Any) -> bool:
-        return GATES in lab.topics()
+        return lab.topic(GATES) in lab.topics()
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        partitions = _partitions(lab, GATES)
-        seen = records(lab, GATES, SECONDS)
+        gates = lab.topic(GATES)
+        partitions = _partitions(lab, gates)
+        seen = records(lab, gates, SECONDS)
         photos = [(found, record) for record in seen if (found := _shot(record.text))]
         yield Fact(
-            f"{GATES} has {FEWEST} partitions or more",
+            f"{gates} has {FEWEST} partitions or more",
             partitions >= FEWEST,
             f"Seen: {partitions}. A topic that nobody creates gets the broker's default, which is 1: create it with "
             "kafka-topics.sh --partitions 3 before you send.",
         )
-        yield _all_there(seen, Counter(shot for shot, _ in photos))
+        yield _all_there(gates, seen, Counter(shot for shot, _ in photos))
         spread = {
             camera: sorted(
                 {record.partition or 0 for (name, _), record in photos if name == camera}
@@ -92,10 +93,11 @@ class AgreeWithTheConsole(Exercise):
     )
 
     def attempted(self, lab: Any, answer: Any) -> bool:
-        return bool({FROM_PYTHON, FROM_CONSOLE} & lab.topics())
+        return bool({lab.topic(FROM_PYTHON), lab.topic(FROM_CONSOLE)} & lab.topics())
 
     def facts(self, lab: Any, answer: Any) -> Iterator[Fact]:
-        counts = {topic: _partitions(lab, topic) for topic in (FROM_PYTHON, FROM_CONSOLE)}
+        from_python, from_console = lab.topic(FROM_PYTHON), lab.topic(FROM_CONSOLE)
+        counts = {topic: _partitions(lab, topic) for topic in (from_python, from_console)}
         python, console = (records(lab, topic, SECONDS) for topic in counts)
         seen = " and ".join(f"{topic} {count or 'not there'}" for topic, count in counts.items())
         yield Fact(
@@ -105,17 +107,17 @@ class AgreeWithTheConsole(Exercise):
             "clients cannot agree. Delete, and create both with --partitions 6.",
         )
         yield _keys_there(
-            FROM_PYTHON, python, "Give produce() the key, key=..., and flush() at the end."
+            from_python, python, "Give produce() the key, key=..., and flush() at the end."
         )
         yield _keys_there(
-            FROM_CONSOLE,
+            from_console,
             console,
             "The console producer takes keys only with --property parse.key=true, and with "
             "--property key.separator=: it ends them at the colon.",
         )
-        by_java = _share(console, murmur2, counts[FROM_CONSOLE])
+        by_java = _share(console, murmur2, counts[from_console])
         yield Fact(
-            f"{FROM_CONSOLE} is laid out as Java's producer does it",
+            f"{from_console} is laid out as Java's producer does it",
             by_java == 1,
             f"Seen: {by_java:.0%} of its records. Fill it with kafka-console-producer.sh, and leave that tool's "
             "partitioner as it is: it is Python that shall give way.",
@@ -125,7 +127,7 @@ class AgreeWithTheConsole(Exercise):
         yield Fact(
             f"all {len(KEYS)} keys are in the same partition in both topics",
             agreed == len(KEYS) and all(len(places) == 1 for places in lies.values()),
-            f"Seen: {agreed} of {len(KEYS)}. {_why_elsewhere(python, counts)}",
+            f"Seen: {agreed} of {len(KEYS)}. {_why_elsewhere(python, counts[from_python])}",
         )
 
 
@@ -139,7 +141,7 @@ def _shot(text: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def _all_there(seen: Sequence[Record], shots: Counter[tuple[str, int]]) -> Fact:
+def _all_there(gates: str, seen: Sequence[Record], shots: Counter[tuple[str, int]]) -> Fact:
     wanted = {(camera, number) for camera in CAMERAS for number in range(1, PHOTOS + 1)}
     missing, twice = len(wanted - shots.keys()), sum(1 for count in shots.values() if count > 1)
     strange = len(seen) - sum(count for shot, count in shots.items() if shot in wanted)
@@ -149,7 +151,7 @@ def _all_there(seen: Sequence[Record], shots: Counter[tuple[str, int]]) -> Fact:
         if count
     )
     return Fact(
-        f"each of the {len(wanted)} photos is in {GATES}, once",
+        f"each of the {len(wanted)} photos is in {gates}, once",
         not found,
         f"Seen: {found}. Missing: is there a flush() at the end? More than once: the cell ran twice; "
         f'lab.delete_topics("{GATES}") and start anew. Strange: the value is to be like "cam-3 photo 17".',
@@ -220,8 +222,7 @@ def _share(seen: Sequence[Record], partitioner: Any, partitions: int) -> float:
     return sum(partitioner(r.key, partitions) == r.partition for r in keyed) / len(keyed)
 
 
-def _why_elsewhere(python: Sequence[Record], counts: Mapping[str, int]) -> str:
-    partitions = counts[FROM_PYTHON]
+def _why_elsewhere(python: Sequence[Record], partitions: int) -> str:
     if any(len(places) > 1 for places in _places(python).values()):
         return (
             f"In {FROM_PYTHON} the same key lies in two partitions: it was sent with two partitioners. "
