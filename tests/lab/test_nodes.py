@@ -309,6 +309,9 @@ def test_whichever_broker_is_frozen_the_others_tell_of_the_cluster(nodes: Lab) -
     """A client keeps asking the broker that answered last, and one of these is it."""
     create_topic(nodes.client, "frozen", [[1, 2, 3]])
     for broker in nodes.brokers.values():
+        alone = {**nodes.client, "bootstrap.servers": broker.address}
+        until(lambda one=alone: "frozen" in metadata(one).topics, 15, f"{broker.name} to know it")
+    for broker in nodes.brokers.values():
         assert snapshot(nodes).reachable
         broker.pause(watch=False)
         try:
