@@ -40,6 +40,7 @@ class Commands:
 
     attach_call: list[float] = field(default_factory=list)
     attach_process: list[float] = field(default_factory=list)
+    attach_existing: list[float] = field(default_factory=list)
     describe: list[float] = field(default_factory=list)
     describe_default: list[float] = field(default_factory=list)
     stop: list[float] = field(default_factory=list)
@@ -91,11 +92,15 @@ def to_first_message(side: Side, measured: Measured) -> str:
 def measure_commands(
     side: Side, bootstrap_servers: str, jars: distribution.Distribution, commands: Commands
 ) -> None:
-    """Attach to the lab from a new process, and describe its topic with both kinds of flags, in turn."""
+    """Attach to the lab from a new process, as to a lab and as to a cluster that exists; describe its topic with both
+    kinds of flags, in turn."""
     home = environ_of(side)
     call, process = attach(home)
     commands.attach_call.append(call)
     commands.attach_process.append(process)
+    existing = {"BROKERLAB_RUNTIME": "external", "BROKERLAB_BOOTSTRAP_SERVERS": bootstrap_servers}
+    call, _ = attach(home | existing)
+    commands.attach_existing.append(call)
     arguments = ("--bootstrap-server", bootstrap_servers, "--describe", "--topic", TOPIC)
     ours = [str(Path(sys.executable).with_name(TOPICS_TOOL)), *arguments]
     default = kafka_defaults.tool_command(
@@ -147,6 +152,12 @@ def figures(ours: Measured, trivup: Measured, plain: Measured, commands: Command
         *rows,
         Figure("attach: the call", "s", samples(commands.attach_call), bound=1.0),
         Figure("attach: the whole process", "s", samples(commands.attach_process)),
+        Figure(
+            "attach: the call, a cluster that exists",
+            "s",
+            samples(commands.attach_existing),
+            bound=1.0,
+        ),
         Figure(
             f"{TOPICS_TOOL} --describe",
             "s",
