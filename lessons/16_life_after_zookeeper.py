@@ -214,7 +214,7 @@ assert "zookeeper" not in new.controllers[1].properties + new.brokers[1].propert
 new.delete_topics("topic_name")
 servers = new.bootstrap_servers
 # !kafka-topics.sh --bootstrap-server {servers} --create --topic topic_name --partitions 1 --replication-factor 1 2>/dev/null
-# !echo "hello, KRaft" | kafka-console-producer.sh --bootstrap-server {servers} --topic topic_name
+# !echo "hello, KRaft" | kafka-console-producer.sh --bootstrap-server {servers} --topic topic_name 2>/dev/null
 # !kafka-console-consumer.sh --bootstrap-server {servers} --topic topic_name --from-beginning --max-messages 1 2>/dev/null
 
 # %% [markdown]
