@@ -35,6 +35,8 @@ from witnesses import (
 pytestmark = [pytest.mark.cluster, on_every_runtime]
 
 SESSION = topology.ZOOKEEPER_SESSION_SECONDS
+HEARD = 2.0
+"""Seconds within which the controller has told every broker what the one that a verb asked knows already."""
 
 
 def at_once(node: LabNode, verb: str) -> list[str]:
@@ -60,7 +62,7 @@ def test_stop_and_start_of_a_broker(nodes: Lab) -> None:
     assert report.without_leader == () and report.notes == ()
     assert zookeeper_ids(nodes.zookeeper_client) == {1, 3}
     assert set(metadata(client).brokers) == {1, 3}
-    assert led_by(client, 2) == []
+    until(lambda: led_by(client, 2) == [], HEARD, "every broker to hear of it")
     assert (broker.state, broker.pid, nodes.state) == ("stopped", None, "degraded")
     assert "broker-2 stopped in" in str(report) and "partitions have new leaders" in str(report)
 
@@ -122,7 +124,7 @@ def test_kill_of_a_leader_loses_no_acknowledged_message(nodes: Lab) -> None:
     assert report.new_leaders is None, "one partition has found no new leader"
     assert "without a leader: alone 0" in str(report)
     assert zookeeper_ids(nodes.zookeeper_client) == {2, 3}
-    assert led_by(client, 1) == []
+    until(lambda: led_by(client, 1) == [], HEARD, "every broker to hear of it")
     assert broker.state == "killed"
     written = read_all(client, "kill")
     missing = set(acknowledged) - {(key, value) for key, value in written}
@@ -158,7 +160,7 @@ def test_pause_and_resume_of_a_broker(nodes: Lab) -> None:
     assert SESSION / 3 < report.noticed < SESSION + 5
     assert report.new_leaders is not None and report.led >= 1
     assert zookeeper_ids(nodes.zookeeper_client) == {1, 3}
-    assert led_by(nodes.client, 2) == []
+    until(lambda: led_by(nodes.client, 2) == [], HEARD, "every broker to hear of it")
     assert (broker.state, broker.pid) == ("paused", pid)
     report = broker.resume()
     assert report.verb == "resumed" and report.noticed is not None
