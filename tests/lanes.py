@@ -41,12 +41,12 @@ class Lane:
     own_network: bool
 
 
-NOTEBOOKS = ("tests/notebooks", "tests/browser")
+LESSONS = ("tests/notebooks", "tests/exercises", "tests/browser")
 LANES = (
-    Lane("notebooks and browser", NOTEBOOKS, own_network=True),
+    Lane("lessons and browser", LESSONS, own_network=True),
     Lane(
         "everything else",
-        ("tests", *(f"--ignore={folder}" for folder in NOTEBOOKS)),
+        ("tests", *(f"--ignore={folder}" for folder in LESSONS)),
         own_network=False,
     ),
 )
