@@ -18,12 +18,16 @@ pytestmark = pytest.mark.browser
 
 Show = Callable[..., Shown]
 Draw = Callable[..., dict[str, Any]]
-MOVING = """() => [...document.querySelectorAll('[data-flow] .bl-flow')].flatMap((line) => {
-  line.mine ??= Math.random();
-  return line.getAnimations().map((one) => ({
-    mine: line.mine, began: one.startTime, state: one.playState, at: getComputedStyle(line).strokeDashoffset,
-  }));
-})"""
+# One that is to begin has no time of beginning until the next frame, which a busy machine is late with.
+MOVING = """async () => {
+  await Promise.allSettled(document.getAnimations().map((one) => one.ready));
+  return [...document.querySelectorAll('[data-flow] .bl-flow')].flatMap((line) => {
+    line.mine ??= Math.random();
+    return line.getAnimations().map((one) => ({
+      mine: line.mine, began: one.startTime, state: one.playState, at: getComputedStyle(line).strokeDashoffset,
+    }));
+  });
+}"""
 
 
 @pytest.fixture
