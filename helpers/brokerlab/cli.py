@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from brokerlab import attached, control, distribution, doctor, lab, settings, tools
+from brokerlab import control, distribution, doctor, lab, settings, tools
 from brokerlab.errors import BrokerLabError, NoLabError, NotPossibleError, SettingError
 from brokerlab.kraft import MODES
 from brokerlab.labfolder import LabFolder, labs_with_anything, running_labs
@@ -250,6 +250,9 @@ def _stop(arguments: Any) -> int:
                 raise
         print(f"Lab {folder.name} has stopped.")
     if asked.runtime == "external":
+        # Not above: the other commands would wait for what this imports.
+        from brokerlab import attached
+
         attached.forget(asked)
     return USABLE
 

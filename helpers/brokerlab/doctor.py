@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from brokerlab import attached, distribution, machine, neighbours, topology
+from brokerlab import distribution, machine, neighbours, topology
 from brokerlab.errors import BrokerLabError, DockerError, NotFetchedError
 from brokerlab.labfolder import ports_of_running_labs, running_labs
 from brokerlab.processes import listener_on
@@ -51,17 +51,15 @@ class Finding:
         return f"{mark} {self.what}: {self.found}" + (f" → {self.advice}" if self.advice else "")
 
 
+Look = Callable[[Settings], Iterator[Finding]]
+
+
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything a lab needs."""
-    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _system,
-        _java,
-        _jars,
-        *((_cluster,) if settings.runtime == "external" else (_docker, _password, _memory)),
-        _home,
-        *(() if settings.runtime == "external" else (_ports,)),
-        _labs,
-    )
+    needed: tuple[Look, ...] = (_docker, _password, _memory, _home, _ports)
+    if settings.runtime == "external":
+        needed = (_cluster, _home)
+    looks = (_system, _java, _jars, *needed, _labs)
     return [finding for look in looks for finding in look(settings)]
 
 
@@ -129,6 +127,9 @@ def _docker(settings: Settings) -> Iterator[Finding]:
 
 
 def _cluster(settings: Settings) -> Iterator[Finding]:
+    # Not above: every command of `brokerlab` would wait for what this imports.
+    from brokerlab import attached
+
     try:
         found = attached.attach(settings, Progress())
     except BrokerLabError as error:

@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from confluent_kafka import KafkaException
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
-from brokerlab.attached import AttachedLab
 from brokerlab.errors import BrokerLabError, NodeFailedError, NotPossibleError, SettingError
 from brokerlab.exercises import passes
 from brokerlab.exercises.cards import (
@@ -33,6 +32,9 @@ from brokerlab.exercises.cards import (
     Content,
     Note,
 )
+
+if TYPE_CHECKING:
+    from brokerlab.attached import AttachedLab
 
 LAB_TROUBLE = (
     BrokerLabError,
@@ -355,7 +357,8 @@ def load(lesson: str, lab: Any) -> Questions:
             f"There is no lesson {lesson!r} with exercises: load one of {', '.join(known)}."
         )
     module = importlib.import_module(f"brokerlab.exercises.lesson_{lesson}")
-    if isinstance(lab, AttachedLab):
+    # An attached lab alone has a prefix. To import its class for this would make every lesson's first cell wait.
+    if getattr(lab, "prefix", ""):
         _demand_possible(lesson, getattr(module, "OWN_LAB", ""), lab)
     return Questions(lesson, module.EXERCISES, lab)
 
