@@ -29,12 +29,8 @@ WITH_ACLS = {
     "super.users": "User:lab",
 }
 SECONDS = 20
-RIGHTS = {
-    ResourceType.TOPIC: (AclOperation.ALL,),
-    ResourceType.GROUP: (AclOperation.ALL,),
-    ResourceType.TRANSACTIONAL_ID: (AclOperation.ALL,),
-}
-"""What a learner may do with each kind of thing whose name begins with his prefix; docs/classroom.md says the same."""
+THEIRS = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID)
+"""Learners may do everything with what is of these kinds and named with their prefix; docs/classroom.md says the same."""
 
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
@@ -94,17 +90,16 @@ class ClassCluster:
 
 
 def _bindings(learner: Learner) -> Iterator[AclBinding]:
-    for kind, operations in RIGHTS.items():
-        for operation in operations:
-            yield AclBinding(
-                kind,
-                learner.prefix,
-                ResourcePatternType.PREFIXED,
-                f"User:{learner.name}",
-                "*",
-                operation,
-                AclPermissionType.ALLOW,
-            )
+    for kind in THEIRS:
+        yield AclBinding(
+            kind,
+            learner.prefix,
+            ResourcePatternType.PREFIXED,
+            f"User:{learner.name}",
+            "*",
+            AclOperation.ALL,
+            AclPermissionType.ALLOW,
+        )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from brokerlab import access, control, distribution, loginprobe
+from brokerlab import access, control, loginprobe
 from brokerlab.capabilities import Capabilities
 from brokerlab.connect import Connect
 from brokerlab.errors import NodeFailedError, NotPossibleError, SettingError
@@ -26,6 +26,7 @@ from brokerlab.probes import KafkaProbe, Metadata
 from brokerlab.progress import Progress
 from brokerlab.report import Report
 from brokerlab.settings import Settings
+from brokerlab.topology import brokers_in_words
 
 SECONDS = 5.0
 """How long the cluster has for an answer, beside a network and its other users."""
@@ -50,16 +51,15 @@ def attach(asked: Settings, shown: Progress, brokers: int = 1) -> AttachedLab:
     begun = time.monotonic()
     cluster = described(asked)
     asking = loginprobe.demand_entry(cluster.client, str(cluster.properties_file or ""))
-    if not control.fetched(asked):
-        # The console tools of the lessons need Kafka's jars here too, and never fetch.
-        distribution.prefetch(asked, shown)
+    # The console tools of the lessons need Kafka's jars here too, and never fetch.
+    control.fetch_what_is_missing(asked, shown)
     folder = _folder(asked, cluster)
     folder.create()
     write_private(folder.client_file, access.properties(cluster.client))
     lab = AttachedLab(folder, cluster)
     if len(lab.brokers) < brokers:
         raise SettingError(
-            f"The cluster at {cluster.servers} has {_brokers(len(lab.brokers))} and {brokers} were asked for, since the lessons keep three copies of each partition: take a larger cluster, or brokerlab.start(brokers={len(lab.brokers)}) to look around."
+            f"The cluster at {cluster.servers} has {brokers_in_words(len(lab.brokers))} and {brokers} were asked for, since the lessons keep three copies of each partition: take a larger cluster, or brokerlab.start(brokers={len(lab.brokers)}) to look around."
         )
     lab.capabilities = replace(
         lab.capabilities,
@@ -87,10 +87,6 @@ def _folder(asked: Settings, cluster: ExistingCluster) -> LabFolder:
 def _digest(cluster: ExistingCluster) -> str:
     told = f"{cluster.servers} {cluster.user} {cluster.prefix}"
     return hashlib.sha256(told.encode()).hexdigest()[:8]
-
-
-def _brokers(count: int) -> str:
-    return "1 broker" if count == 1 else f"{count} brokers"
 
 
 class AttachedProbe(KafkaProbe):
@@ -124,13 +120,16 @@ class AttachedBroker(LabBroker):
 
     @property
     def properties_file(self) -> Path:
-        _not_possible(f"{self.name} runs on its owner's machine, and its files are there")
+        self._no_files()
 
     @property
     def data(self) -> Path:
-        _not_possible(f"{self.name} runs on its owner's machine, and its files are there")
+        self._no_files()
 
     def log(self, lines: int = 20, containing: str = "") -> str:
+        self._no_files()
+
+    def _no_files(self) -> NoReturn:
         _not_possible(f"{self.name} runs on its owner's machine, and its files are there")
 
     def _leave(self, verb: str, done: str, watch: bool = True) -> Report:
@@ -198,7 +197,7 @@ class AttachedLab(Lab):
         }
 
     def summary(self) -> str:
-        return f"the cluster at {self.bootstrap_servers}, which has {_brokers(len(self.brokers))}; your names on it begin with {self.prefix}"
+        return f"the cluster at {self.bootstrap_servers}, which has {brokers_in_words(len(self.brokers))}; your names on it begin with {self.prefix}"
 
     def topics(self) -> set[str]:
         seen = self.probe.metadata(SECONDS)
@@ -262,7 +261,7 @@ class AttachedLab(Lab):
         """Leave the cluster as it is."""
 
     def __repr__(self) -> str:
-        return f"<Lab on {self.bootstrap_servers}: {_brokers(len(self.brokers))}, names begin with {self.prefix}, {self.state}>"
+        return f"<Lab on {self.bootstrap_servers}: {brokers_in_words(len(self.brokers))}, names begin with {self.prefix}, {self.state}>"
 
 
 def _node(number: int, address: str) -> dict[str, Any]:

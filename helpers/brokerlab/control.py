@@ -186,8 +186,7 @@ def no_lab(name: str) -> str:
 
 def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
     """Start a supervisor, unless somebody else is just doing it."""
-    if not fetched(settings):
-        distribution.prefetch(settings, progress)
+    fetch_what_is_missing(settings, progress)
     with folder.lock("spawn", 60, "starting this lab"):
         if _listens(folder):
             return
@@ -221,11 +220,12 @@ def _spawn(folder: LabFolder, settings: Settings, progress: Progress) -> None:
             time.sleep(0.01)
 
 
-def fetched(settings: Settings) -> bool:
-    """Whether the jars and the class-data archive are in the cache."""
+def fetch_what_is_missing(settings: Settings, progress: Progress) -> None:
+    """Fetch the jars and make the class-data archive, unless the cache has both."""
     with contextlib.suppress(NotFetchedError):
-        return distribution.installed(settings).archive is not None
-    return False
+        if distribution.installed(settings).archive is not None:
+            return
+    distribution.prefetch(settings, progress)
 
 
 def _last_line(log: Path) -> str:

@@ -332,11 +332,10 @@ class Lab:
         except NoLabError:
             return "stopped"
         down = [_what_is_wrong(node) for node in nodes if node["state"] != "running"]
-        count = len(self.brokers)
-        plural = "broker" if count == 1 else "brokers"
+        brokers = topology.brokers_in_words(len(self.brokers))
         trouble = f"; {', '.join(down)}, lab.repair() brings it back" if down else ""
         keepers = _keepers(nodes)
-        return f"{keepers} and {count} {plural} on {_port_list(nodes, 'broker')}{trouble}"
+        return f"{keepers} and {brokers} on {_port_list(nodes, 'broker')}{trouble}"
 
     def progress(self) -> Progress:
         """Return a progress that shows nothing: a verb's report says it all."""
@@ -411,9 +410,9 @@ class Lab:
         return Settings(len(self.brokers), self.mode)
 
     def __repr__(self) -> str:
-        plural = "broker" if len(self.brokers) == 1 else "brokers"
+        brokers = topology.brokers_in_words(len(self.brokers))
         keepers = {"zookeeper": "ZooKeeper", "kraft": "KRaft"}.get(self.mode, "ZooKeeper, KRaft")
-        return f"<Lab {self.name!r}: {keepers} and {len(self.brokers)} {plural}, {self.state}>"
+        return f"<Lab {self.name!r}: {keepers} and {brokers}, {self.state}>"
 
     def _repr_html_(self) -> str:
         try:

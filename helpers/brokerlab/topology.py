@@ -283,6 +283,11 @@ class NodeSpec:
         return bool(self.formatted)
 
 
+def brokers_in_words(count: int) -> str:
+    """Return how many brokers there are, as in ``1 broker`` or ``3 brokers``."""
+    return "1 broker" if count == 1 else f"{count} brokers"
+
+
 def check_broker_count(brokers: object) -> int:
     """Return the number of brokers asked for, or say which numbers there are.
 

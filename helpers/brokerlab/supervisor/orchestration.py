@@ -102,9 +102,8 @@ async def _start_nodes(cluster: Cluster, steps: Steps, ports: Ports) -> None:
     cluster.nodes = {node.spec.name: node for node in (*keepers, *others)}
     logins.write_client_files(cluster)
     await _start_keepers(cluster, steps, keepers)
-    plural = "broker" if brokers == 1 else "brokers"
     where = ", ".join(str(node.spec.port) for node in others)
-    with steps.step(f"{brokers} {plural} registered, on {where}"):
+    with steps.step(f"{topology.brokers_in_words(brokers)} registered, on {where}"):
         try:
             async with asyncio.TaskGroup() as starting:
                 for node in others:

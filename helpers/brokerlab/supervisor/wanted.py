@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from brokerlab.errors import SettingError
 from brokerlab.supervisor.cluster import Cluster
+from brokerlab.topology import brokers_in_words
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Wanted:
         have = len(cluster.of_role("broker"))
         if self.brokers is not None and self.brokers > have:
             raise SettingError(
-                f"The lab {lab!r} already runs with {have} broker{'s' if have > 1 else ''} and {self.brokers} were asked for: "
+                f"The lab {lab!r} already runs with {brokers_in_words(have)} and {self.brokers} were asked for: "
                 "take it with brokerlab.attach() and call lab.add_broker(), or stop it (`brokerlab stop`) and start again."
             )
         for role, asked in self.overrides.items():
