@@ -150,17 +150,28 @@ def led_by(client: Mapping[str, Any], broker: int) -> list[tuple[str, int]]:
 
 
 def create_topic(client: Mapping[str, Any], name: str, assignment: list[list[int]]) -> None:
-    """Create a topic whose partitions have these replicas, the leader first, and wait for it."""
+    """Create a topic whose partitions have these replicas, the leader first, and wait until every broker knows it.
+
+    The controller tells each broker by itself, so a lab that asks another one than a test did may hear
+    of the topic a moment later.
+    """
     admin = AdminClient(dict(client))
     topic = NewTopic(name, len(assignment), replica_assignment=assignment)
     admin.create_topics([topic])[name].result(15)
+    leaders = [replicas[0] for replicas in assignment]
+    for broker in admin.list_topics(timeout=10).brokers.values():
+        only = {**client, "bootstrap.servers": f"{broker.host}:{broker.port}"}
+        until(
+            lambda only=only: leaders_of(only, name) == leaders,
+            15,
+            f"broker {broker.id} to know the leaders of topic {name}",
+        )
 
-    def led() -> bool:
-        seen = admin.list_topics(timeout=10).topics.get(name)
-        partitions = seen.partitions.values() if seen else []
-        return [p.leader for p in partitions] == [replicas[0] for replicas in assignment]
 
-    until(led, 15, f"topic {name} to have its leaders")
+def leaders_of(client: Mapping[str, Any], topic: str) -> list[int]:
+    """Return the leader of each partition, none for a topic that is not known."""
+    seen = metadata(client).topics.get(topic)
+    return [p.leader for _, p in sorted(seen.partitions.items())] if seen else []
 
 
 def broker_configs(client: Mapping[str, Any], broker: int) -> dict[str, str]:
