@@ -31,6 +31,8 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                # The parser in C: with the one in Python a picture costs the API a third more processor time.
+                http="httptools",
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=int(STOP_SECONDS),
