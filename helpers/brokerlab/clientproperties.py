@@ -20,7 +20,6 @@ _SAME = {
     "bootstrap.servers",
     "security.protocol",
     "ssl.key.password",
-    "ssl.endpoint.identification.algorithm",
     "client.id",
     "client.dns.lookup",
     "connections.max.idle.ms",
@@ -188,6 +187,10 @@ def _keystore_password(value: str, given: dict[str, str]) -> dict[str, str]:
     return {"ssl.keystore.password": value}
 
 
+def _name_check(value: str, given: dict[str, str]) -> dict[str, str]:
+    return {"ssl.endpoint.identification.algorithm": value or "none"}
+
+
 def _file(path: str) -> str:
     # A program that is started elsewhere reads it too.
     file = str(Path(path).absolute())
@@ -202,4 +205,5 @@ _TRANSLATIONS: dict[str, Callable[[str, dict[str, str]], dict[str, str]]] = {
     "ssl.truststore.location": _truststore,
     "ssl.keystore.location": _keystore,
     "ssl.keystore.password": _keystore_password,
+    "ssl.endpoint.identification.algorithm": _name_check,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -43,7 +44,7 @@ def demand_entry(client: Mapping[str, Any], file: str) -> AdminClient:
     _demand_reachable(servers)
     heard: list[KafkaError] = []
     settings: dict[str, Any] = {**client, "log_level": 0, "error_cb": heard.append}
-    asking = AdminClient(settings, logger=_SILENT)
+    asking = _client(settings, file)
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
         with suppress(KafkaException):
@@ -100,9 +101,26 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def _client(settings: dict[str, Any], file: str) -> AdminClient:
+    try:
+        return AdminClient(settings, logger=_SILENT)
+    except KafkaException as error:
+        reason = error.args[0].str().removeprefix("Failed to create admin client: ")
+        raise NotLetInError(
+            f"The client cannot use what {_named(file)} says ({reason}): check the files that are named there, and ssl.keystore.password or ssl.key.password."
+        ) from None
+
+
+def _named(file: str) -> str:
+    return file or "a file that BROKERLAB_CLIENT_PROPERTIES names"
+
+
 def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file: str) -> None:
-    servers, user = client["bootstrap.servers"], client.get("sasl.username", "")
-    where = file or "a file that BROKERLAB_CLIENT_PROPERTIES names"
+    servers, user, where = (
+        client["bootstrap.servers"],
+        client.get("sasl.username", ""),
+        _named(file),
+    )
     for error in heard:
         text = error.str()
         if error.code() == KafkaError._AUTHENTICATION:
@@ -115,9 +133,31 @@ def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file
             )
         if error.code() == KafkaError._SSL:
             if "certificate verify failed" in text:
-                raise NotLetInError(
-                    f"The certificate of {servers} is not one that this client trusts: name its authority in {where}, as ssl.truststore.location with ssl.truststore.type=PEM."
-                )
+                raise NotLetInError(_distrusted(client, where))
             raise NotLetInError(
                 f"{servers} does not speak TLS as security.protocol={client.get('security.protocol')} asks for: take the cluster's TLS port, or a protocol without SSL in {where}."
             )
+        if "SSL alert" in text and "certificate" in text:
+            raise NotLetInError(
+                f"The cluster at {servers} wants a certificate of its clients, and has none from you that it takes: name yours in {where}, as ssl.keystore.location with ssl.keystore.type=PEM or PKCS12."
+            )
+
+
+def _distrusted(client: Mapping[str, Any], where: str) -> str:
+    """Say why a certificate is not trusted: Kafka's client does not, Python's own TLS does."""
+    servers = client["bootstrap.servers"]
+    for address in servers.split(",")[:ADDRESSES_TRIED]:
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        try:
+            context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
+            with socket.create_connection((host, int(port)), timeout=REACH_SECONDS) as reached:
+                context.wrap_socket(reached, server_hostname=host).close()
+        except ssl.SSLCertVerificationError as why:
+            if "mismatch" in why.verify_message:
+                return f"The certificate of {address} is not made out to {host}: put the address that it is made out to in BROKERLAB_BOOTSTRAP_SERVERS, or ask who runs the cluster."
+            if "expired" in why.verify_message or "not yet" in why.verify_message:
+                return f"The certificate of {address} does not hold today ({why.verify_message}): check this machine's clock, and ask who runs the cluster."
+        except OSError:
+            continue
+    return f"The certificate of {servers} is not one that this client trusts: name its authority in {where}, as ssl.truststore.location with ssl.truststore.type=PEM."

@@ -289,6 +289,27 @@ def test_folders_with_blanks_and_letters_of_the_world(
 
 
 @cluster
+@pytest.mark.parametrize("other", ["none", "old", "new"])
+def test_the_java_of_the_machine_is_of_no_matter(
+    other: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    java = tmp_path / "bin" / "java"
+    if other != "none":
+        version = {"old": "1.8.0_482", "new": "26"}[other]
+        java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\nexit 1\n")
+        java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path if other == "old" else tmp_path / "nothing"))
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:NoSuchFlag")
+    monkeypatch.setenv("PATH", str(java.parent))
+    lab = start()
+    tool = [sys.executable, SCRIPTS / "kafka-topics.sh", "--list"]
+    listed = run(*tool, "--bootstrap-server", lab.bootstrap_servers)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    works(lab)
+
+
+@cluster
 def test_a_home_too_long_for_a_socket(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = home / ("d" * 100) / ("e" * 60)
     monkeypatch.setenv("BROKERLAB_HOME", str(deep))

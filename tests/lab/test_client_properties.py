@@ -48,7 +48,8 @@ def test_a_login_by_password(read):
         ("client.id:a=b", "client.id", "a=b"),
         ("client\\.id=\\u00e4\\\\", "client.id", "ä\\"),
         ("client.id=a\\\n     b", "client.id", "ab"),
-        ("ssl.endpoint.identification.algorithm=", "ssl.endpoint.identification.algorithm", ""),
+        ("client.id=", "client.id", ""),
+        ("ssl.endpoint.identification.algorithm=", "ssl.endpoint.identification.algorithm", "none"),
         ("! client.id=a\nclient.id=b", "client.id", "b"),
     ],
 )

@@ -1,0 +1,93 @@
+"""F18: ports that others take while a lab starts, and a port at which a client meets itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import brokerlab
+import pytest
+from brokerlab import topology
+from brokerlab.progress import Progress
+from witnesses import alive, pids, produce, read_all
+
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+
+STARTS = 50
+SEED = 18
+TRIES = 20
+ITSELF = Path(__file__).with_name("itself.py")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_fifty_starts_beside_one_who_takes_ports(home: Path) -> None:
+    """Each time another port of those that the last lab had is taken, before or during the start."""
+    choice = random.Random(SEED)
+    had = [topology.ARTICLE_ZOOKEEPER_PORT, topology.ARTICLE_BROKER_PORT]
+    for number in range(STARTS):
+        port = choice.choice(had)
+        with ExitStack() as held:
+            progress = Progress()
+            if choice.random() < 0.5:
+                held.enter_context(_taken(port))
+            else:
+                progress = _Thief(port, choice.randrange(3), held)
+            lab = brokerlab.start(brokers=1, progress=progress)
+            assert lab.state == "usable", number
+            produce(lab.client, "hello", [str(number)])
+            assert read_all(lab.client, "hello") == [(None, str(number).encode())], number
+            had = [lab.zookeeper_port, lab.brokers[1].port]
+            nodes = pids(lab.status()).values()
+            lab.stop()
+            assert alive(nodes) == [], number
+
+
+class _Thief(Progress):
+    """Takes a port once a start has come to a certain step, if it is still to be had."""
+
+    def __init__(self, port: int, step: int, held: ExitStack) -> None:
+        super().__init__()
+        self._port, self._step, self._held = port, step, held
+        self._tried = False
+
+    def show(self) -> None:
+        if self._tried or len(self.steps) <= self._step:
+            return
+        self._tried = True
+        try:
+            self._held.enter_context(_taken(self._port))
+        except OSError:
+            print(f"port {self._port} is the lab's already")
+
+
+def _taken(port: int) -> socket.socket:
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((topology.HOST, port))
+        taken.listen()
+    except OSError:
+        taken.close()
+        raise
+    return taken
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="a namespace needs root, on Linux"
+)
+def test_a_client_that_meets_itself_takes_that_for_no_node() -> None:
+    port = 45_000
+    command = f"ip link set lo up && exec {sys.executable} {ITSELF} {port} {TRIES}"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", command], capture_output=True, text=True, timeout=60
+    )
+    found = json.loads(done.stdout)
+    assert found.pop("a client") > 0, "nobody met himself, so this shows nothing"
+    assert set(found.values()) == {0}, found
