@@ -109,7 +109,14 @@ def test_worker_untouched(q: Any, no_programs: None) -> None:
         (MANUAL + LOOP + '    print("done", photo)\n' + COMMIT, "It printed no line `done PHOTO"),
         (MANUAL + LOOP + "    print(foto)\n", "its last words: NameError"),
     ],
-    ids=["commits first", "commits by itself", "never", "latest", "no work", "error"],
+    ids=[
+        "commits first",
+        "commits by itself",
+        "never",
+        "latest",
+        "no work",
+        "error",
+    ],
 )
 def test_worker_mistaken(q: Any, lab: Any, no_programs: None, program: str, advice: str) -> None:
     programs.write("my_worker.py", program)
@@ -117,6 +124,14 @@ def test_worker_mistaken(q: Any, lab: Any, no_programs: None, program: str, advi
     assert report.status == "not yet"
     assert advice in repr(report)
     assert not any(name.startswith("lost-and-done") for name in lab.topics())
+
+
+@pytest.mark.parametrize("seconds", [1.5, 5])
+def test_commits_now_and_then_are_not_lucky(q: Any, no_programs: None, seconds: float) -> None:
+    """Whenever an automatic commit comes, early or late in a photo's work; 5 s is what a client does by itself."""
+    late = f'settings["auto.commit.interval.ms"] = {1000 * seconds:.0f}\n'
+    programs.write("my_worker.py", EARLIEST + late + LOOP + WORK)
+    assert q[2].check().status == "not yet"
 
 
 def test_worker_that_loses_nothing(q: Any, no_programs: None) -> None:

@@ -7,10 +7,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from brokerlab import programs
@@ -33,6 +34,10 @@ TRIES = 2
 WORKER = "my_worker.py"
 PHOTOS = 12
 BEFORE_THE_KILL = 2
+LATEST_KILL = 6
+"""Photos that a worker has done at most when it is killed: more seconds than lie between two automatic commits."""
+LOOK, AGAIN = 0.1, 2
+"""Seconds between two looks at what is committed, and how many must agree."""
 LONG, SHORT = 1.0, 0.02
 """Seconds of work for a photo, before and after the kill."""
 FIRST_LINE = 25.0
@@ -201,9 +206,7 @@ def _killed_in_the_middle(lab: Any) -> _Outcome:
     try:
         _fill(lab, topic)
         first = _hire(crew, lab, topic, long)
-        _wait_for_done(first, BEFORE_THE_KILL, LONG)
-        # In the middle of the next photo, whose work takes this long or longer.
-        threading.Event().wait(LONG / 2)
+        _wait_for_a_bad_moment(first, lab, topic)
         alive = first.running
         first.kill()
         done = _answers(first, long)
@@ -244,12 +247,48 @@ def _wait_for_done(worker: Background, wanted: int, work: float) -> None:
     """Wait for so many lines, or until there comes none for long; `work` is seconds for a photo on a quiet machine."""
     seen, deadline = 0, time.monotonic() + FIRST_LINE
     while worker.running and time.monotonic() < deadline:
-        lines = sum(line.startswith("done ") for line in worker.lines)
+        lines = _lines(worker)
         if lines >= wanted:
             return
         if lines > seen:
             seen, deadline = lines, time.monotonic() + QUIET + SLOWER * work
         time.sleep(0.02)
+
+
+def _wait_for_a_bad_moment(worker: Background, lab: Any, topic: str) -> None:
+    """Wait for a moment in which a kill would lose a photo or repeat two; at last for the middle of any photo.
+
+    At a moment of its own choice the check would sometimes meet automatic commits just after one, where they look right.
+    """
+    _wait_for_done(worker, BEFORE_THE_KILL, LONG)
+    deadline = time.monotonic() + SLOWER * LONG * LATEST_KILL
+    bad = 0
+    with closing(Consumer({**lab.client, "group.id": topic, "log_level": 0})) as asking:
+        while worker.running and time.monotonic() < deadline:
+            # Asked first: whoever commits after the work has printed by then.
+            committed, done = _committed(asking, topic), _lines(worker)
+            right = committed is None or done - 1 <= committed <= done
+            # Once may be a line on its way.
+            bad = 0 if right else bad + 1
+            if bad == AGAIN or done >= LATEST_KILL:
+                break
+            threading.Event().wait(LOOK)
+    if bad < AGAIN:
+        # The next photo's work takes twice as long, or longer.
+        threading.Event().wait(LONG / 2)
+
+
+def _committed(asking: Consumer, topic: str) -> int | None:
+    """Return how many photos need no further work by the group's commit; None while nobody says."""
+    try:
+        (found,) = asking.committed([TopicPartition(topic, 0)], timeout=LONG / 4)
+    except KafkaException:
+        return None
+    return max(found.offset, 0)
+
+
+def _lines(worker: Background) -> int:
+    return sum(line.startswith("done ") for line in worker.lines)
 
 
 def _answers(worker: Background, rounds: int) -> Counter[str]:

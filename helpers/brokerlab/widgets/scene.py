@@ -248,6 +248,8 @@ def shortened(words: str, room: float, size: float = 16) -> str:
 
 CAPTION = "A still picture, from when this was run. Run the cell to have it live."
 CAPTION_HEIGHT = 28
+WIDEST = 840.0
+"""Pixels that an output has in JupyterLab beside its file browser, in a window of 1280: it cuts off a wider still."""
 
 
 def to_svg(scene: Element, caption: str = CAPTION) -> str:
@@ -258,11 +260,12 @@ def to_svg(scene: Element, caption: str = CAPTION) -> str:
     if caption:
         height += CAPTION_HEIGHT
         children.append(text(4, height - 8, caption, "text soft small"))
+    smaller = min(1.0, WIDEST / float(width))
     head = {
         "xmlns": "http://www.w3.org/2000/svg",
         "viewBox": f"0 0 {width} {_plain(height)}",
-        "width": width,
-        "height": _plain(height),
+        "width": _plain(smaller * float(width)),
+        "height": _plain(round(smaller * height, 1)),
         "role": "img",
         "aria-label": attributes["aria-label"],
         "font-family": FONT,
