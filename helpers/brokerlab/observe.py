@@ -89,6 +89,8 @@ class Snapshot:
         What could not be asked, in one sentence.
     mode : str
         As in `brokerlab.lab.Lab.mode`.
+    listed : bool
+        Whether anybody told who is registered; if not, `registered` says nothing.
     """
 
     taken: float
@@ -101,6 +103,7 @@ class Snapshot:
     events: tuple[Event, ...]
     problem: str | None
     mode: str = "zookeeper"
+    listed: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as plain dictionaries and lists, ready for JSON."""
@@ -121,7 +124,7 @@ def snapshot(lab: Lab) -> Snapshot:
     try:
         status = lab.status()
     except BrokerLabError as error:
-        return Snapshot(taken, False, None, None, (), (), (), (), str(error))
+        return Snapshot(taken, False, None, None, (), (), (), (), str(error), listed=False)
     nodes = tuple(
         NodeView(*(node[key] for key in ("name", "role", "id", "port", "state", "pid")))
         for node in status["nodes"]
@@ -158,6 +161,7 @@ def snapshot(lab: Lab) -> Snapshot:
         if problems
         else None,
         mode=mode,
+        listed=registered is not None,
     )
 
 
@@ -201,11 +205,7 @@ def changes(before: Snapshot, after: Snapshot) -> Iterator[Event]:
 def _list_changes(before: Snapshot, after: Snapshot) -> Iterator[Event]:
     """Tell who left the list of the brokers and who came, as far as it was known both times."""
     keeper = "ZooKeeper" if after.mode == "zookeeper" else "the controller"
-    if after.mode == "zookeeper":
-        known = "ZooKeeper" not in (before.problem or "") + (after.problem or "")
-    else:
-        known = before.reachable and after.reachable
-    if not known:
+    if not (before.listed and after.listed):
         return
     for broker in sorted(set(before.registered) - set(after.registered)):
         yield Event(after.taken, f"{keeper} dropped broker {broker}")

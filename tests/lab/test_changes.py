@@ -50,7 +50,7 @@ def test_nothing_changed_nothing_told() -> None:
         ),
         (replace(WHOLE, registered=(1,)), ["ZooKeeper dropped broker 2"]),
         (replace(WHOLE, registered=(1, 2, 3)), ["ZooKeeper registered broker 3"]),
-        (replace(WHOLE, registered=(), problem=SILENT), []),
+        (replace(WHOLE, registered=(), listed=False, problem=SILENT), []),
         (replace(WHOLE, controller=2), ["broker 2 is the controller"]),
         (replace(WHOLE, controller=None), []),
         (replace(WHOLE, topics=()), ["topic photos is gone"]),
@@ -91,5 +91,5 @@ def test_without_zookeeper_the_controller_is_who_lists() -> None:
 
 def test_without_zookeeper_nobody_lists_while_no_broker_answers() -> None:
     before = replace(WHOLE, mode="kraft", controller=3001)
-    after = replace(before, registered=(), reachable=False)
+    after = replace(before, registered=(), listed=False, reachable=False)
     assert told(before, after) == ["no broker answers"]

@@ -161,7 +161,7 @@ def test_a_lost_cluster_shows_what_was_last_seen_and_says_so(make: Make) -> None
 
 def test_a_zookeeper_that_does_not_answer_is_named(make: Make) -> None:
     problem = "ZooKeeper does not answer: lab.repair() starts what is down."
-    view = make(snapshot(registered=(), problem=problem))
+    view = make(snapshot(registered=(), listed=False, problem=problem))
     (drawn,) = found(view.state["view"]["picture"], data_link="broker-2")
     assert drawn[1]["data-state"] == "unknown"
     assert problem in words(view.state["view"]["picture"])

@@ -227,7 +227,7 @@ class ClusterPicture:
 
     def _zookeeper_answers(self) -> bool:
         running = self.zookeeper is not None and self.zookeeper.state == "running"
-        return running and "ZooKeeper" not in (self.seen.problem or "")
+        return running and self.seen.listed
 
     def _link(self, node: NodeView, left: float) -> Element:
         x = left + LINK_FROM_LEFT
