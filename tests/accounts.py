@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import brokerlab
 import pytest
 
 NOBODY = 65_534
+STRANGER = Path(__file__).parent / "lab" / "stranger.py"
 
 
 def as_account(
@@ -33,6 +35,21 @@ def as_account(
         text=True,
         timeout=300,
     )
+
+
+def stranger(
+    uid: int, servers: str, zookeeper: str, topic: str, folder: Path, controllers: str = ""
+) -> dict[str, str]:
+    """Let somebody with another uid try what he can on a lab; return what became of each attempt."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another account")
+    words = [str(uid), servers, zookeeper, topic, str(folder), controllers]
+    ran = subprocess.run(
+        [sys.executable, STRANGER, *words], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+    return told
 
 
 as_nobody = partial(as_account, NOBODY)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,24 @@ def listeners_on(port: int) -> set[str]:
         for connection in psutil.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
     }
+
+
+def what_processes_show() -> Iterator[tuple[str, str]]:
+    """Yield where it is read, and the text: every command line and environment of this machine."""
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with suppress(OSError):
+                yield f"{process.name}/{name}", (process / name).read_text("utf-8", "replace")
+
+
+def files_with(text: str, folder: Path) -> set[Path]:
+    """Return the files below a folder that hold this text."""
+    found = set()
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and text.encode() in path.read_bytes():
+                found.add(path)
+    return found
 
 
 def is_frozen(pid: int) -> bool:

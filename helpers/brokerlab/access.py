@@ -22,6 +22,9 @@ from brokerlab.errors import NoLabError
 CLIENT, ZOOKEEPER_CLIENT, LOGIN = "client.properties", "zookeeper.json", "login.jaas"
 """The files in a lab's folder that let in: Kafka clients, ZooKeeper clients, and Java."""
 
+CONTROLLER_KEY, CONTROLLER_CLIENT = "controllers.pem", "controllers.properties"
+"""What lets in at the controllers: a key with its certificate, and a file for Kafka's tools that names it."""
+
 USER = "lab"
 # The mechanism does not tell the password to who listens, as somebody else may on the port of a broker that is down.
 MECHANISM = "SCRAM-SHA-256"
@@ -85,10 +88,14 @@ class Access:
         logins = {"KafkaClient": scram, "KafkaServer": scram, "Client": digest, "Server": server}
         return "".join(f"{name} {{\n  {login}\n}};\n" for name, login in logins.items())
 
+    def salted(self) -> tuple[bytes, bytes]:
+        """Return a new salt, and the secret salted with it: as good as the secret itself, and as little to be shown."""
+        salt = secrets.token_bytes(24)
+        return salt, hashlib.pbkdf2_hmac("sha256", (self.secret or "").encode(), salt, ITERATIONS)
+
     def scram_credential(self) -> str:
         """Return what the brokers keep to recognise the secret by, as ZooKeeper holds it for them (RFC 5802)."""
-        salt = secrets.token_bytes(24)
-        salted = hashlib.pbkdf2_hmac("sha256", (self.secret or "").encode(), salt, ITERATIONS)
+        salt, salted = self.salted()
         stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
         server = hmac.digest(salted, b"Server Key", "sha256")
         parts = {"salt": salt, "stored_key": stored, "server_key": server}

@@ -11,16 +11,20 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from brokerlab.access import CONTROLLER_KEY
 from brokerlab.errors import SettingError
 from brokerlab.topology import (
+    CLOSED,
     DATA,
     HOST,
     MOST_CONTROLLERS,
+    PROTOCOLS,
     NodeSpec,
     Ports,
     Setting,
     broker_settings,
     check_overrides,
+    listeners,
     render,
 )
 
@@ -29,6 +33,9 @@ FIRST_ID = 3000
 """Controller 1 is node 3001: the ids of controllers and brokers must differ, for good."""
 
 SESSION_SECONDS = 3.0
+KEY_SEEN_FROM_A_NODE = f"../../{CONTROLLER_KEY}"
+"""Relative to the folder that a node runs in."""
+
 NO_ZOOKEEPER = (
     "This lab has no ZooKeeper: lab.controllers holds what does its work, and brokerlab.start(mode='zookeeper', "
     "name='other') starts a lab that has one."
@@ -120,6 +127,8 @@ class Plan:
     cluster_id : str
     overrides : mapping
         Properties that were asked for.
+    closed : bool
+        Whether it lets in only who logs in: clients with a password, controllers and brokers among themselves with a key.
     """
 
     ports: Ports
@@ -127,15 +136,21 @@ class Plan:
     brokers: int
     cluster_id: str
     overrides: Mapping[str, str]
+    closed: bool = False
 
     def controller(self, number: int, migrating: bool = False) -> NodeSpec:
         """Describe controller `number`; while `migrating` it takes over from ZooKeeper."""
         port = self.ports.of_controller(number)
-        takes_over = {FLAG: "true", "zookeeper.connect": f"{HOST}:{self.ports.zookeeper}"}
+        takes_over = {
+            FLAG: "true",
+            "zookeeper.connect": f"{HOST}:{self.ports.zookeeper}",
+            **(CLOSED["zookeeper client"] if self.closed else {}),
+        }
         lines = {
             "listeners": f"CONTROLLER://{HOST}:{port}",
             **self._quorum(),
-            "inter.broker.listener.name": "PLAINTEXT",
+            "inter.broker.listener.name": PROTOCOLS[self.closed],
+            **(CLOSED["broker"] if self.closed else {}),
             **(takes_over if migrating else {}),
         }
         settings = controller_settings(self.brokers)
@@ -145,8 +160,8 @@ class Plan:
         """Describe broker `number`, which follows the controllers."""
         port = self.ports.of_broker(number)
         lines = {
-            "listeners": f"PLAINTEXT://{HOST}:{port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            **listeners(port, self.closed),
+            **(CLOSED["broker"] if self.closed else {}),
             **self._quorum(),
         }
         settings = kraft_broker_settings(self.brokers)
@@ -164,10 +179,13 @@ class Plan:
             f"{FIRST_ID + number}@{HOST}:{self.ports.of_controller(number)}"
             for number in range(1, self.controllers + 1)
         )
+        protocol = PROTOCOLS[self.closed]
+        among_controllers = "SSL" if self.closed else "PLAINTEXT"
         return {
             "controller.quorum.voters": voters,
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:{among_controllers}",
+            **(_CLOSED_QUORUM if self.closed else {}),
         }
 
     def _node(
@@ -191,6 +209,28 @@ class Plan:
         return NodeSpec(
             f"{role}-{number}", role, id, port, render(properties), formatted=render(identity)
         )
+
+
+def controller_client(key: str) -> str:
+    """Return what Kafka's own tools read to ask the controllers of a lab that lets in only who has this key."""
+    return render({"security.protocol": "SSL", **_tls("", key)})
+
+
+def _tls(prefix: str, key: str) -> dict[str, str]:
+    """Return how to show the key and its certificate, and to talk to nobody else who has not the same."""
+    return {
+        f"{prefix}ssl.keystore.type": "PEM",
+        f"{prefix}ssl.keystore.location": key,
+        f"{prefix}ssl.truststore.type": "PEM",
+        f"{prefix}ssl.truststore.location": key,
+    }
+
+
+_ON_CONTROLLERS = "listener.name.controller."
+_CLOSED_QUORUM = {
+    **_tls(_ON_CONTROLLERS, KEY_SEEN_FROM_A_NODE),
+    f"{_ON_CONTROLLERS}ssl.client.auth": "required",
+}
 
 
 def difference(before: str, after: str) -> tuple[str, ...]:

@@ -171,6 +171,7 @@ class Lab:
 
     capabilities: Capabilities
     prefix: str = ""
+    _controller_key: Path | None = None
 
     def __init__(self, folder: LabFolder, status: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -198,6 +199,7 @@ class Lab:
             if node["role"] == "broker"
         }
         self._client = access.read_client(self.client_file)
+        self._controller_key = self.folder.controller_key if status["auth"] else None
         self._zookeeper_client = access.read_zookeeper(self.zookeeper_client_file)
         self.probe = KafkaProbe(self._client)
         self.capabilities = Capabilities(has_zookeeper=bool(self.zookeeper_connect))
@@ -269,9 +271,13 @@ class Lab:
             raise NodeFailedError(kraft.NO_ZOOKEEPER)
         return self._zookeeper
 
+    def leader_among(self, addresses: Sequence[str], timeout: float = 0.3) -> quorum.Quorum | None:
+        """Ask these controllers of the lab which of them leads, as `quorum`, each for at most `timeout` seconds."""
+        return quorum.leader_of(addresses, timeout, self._controller_key)
+
     def quorum(self) -> quorum.Quorum | None:
         """Return what the controllers' leader says of their quorum; None when nobody leads, or there are none."""
-        return quorum.leader_of([one.address for one in self.controllers.values()], 0.3)
+        return self.leader_among([one.address for one in self.controllers.values()])
 
     def registered(self) -> frozenset[int] | None:
         """Return the ids of the brokers that belong to the cluster now; None when nobody can tell.

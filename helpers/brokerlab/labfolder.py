@@ -7,6 +7,8 @@
         client.properties what a Kafka client needs to know
         zookeeper.json    what a ZooKeeper client needs to know
         login.jaas        how Java logs in, if the lab asks for a password
+        controllers.pem   the key of those who talk to its controllers then, if it has any
+        controllers.properties  the same for Kafka's tools: it names that file
         control.sock      where the supervisor listens
         supervisor.lock   held by the supervisor as long as it lives
         spawn.lock        held by whoever is starting a supervisor
@@ -62,6 +64,8 @@ class LabFolder:
         self.client_file = self.path / access.CLIENT
         self.zookeeper_client_file = self.path / access.ZOOKEEPER_CLIENT
         self.login_file = self.path / access.LOGIN
+        self.controller_key = self.path / access.CONTROLLER_KEY
+        self.controller_client_file = self.path / access.CONTROLLER_CLIENT
         self.containers_mark = self.path / "containers.mark"
 
     def create(self) -> None:
@@ -95,6 +99,8 @@ class LabFolder:
         """Remove what only a running lab needs; the nodes' logs stay until the next start."""
         state = self.read_state()
         self.state_file.unlink(missing_ok=True)
+        for file in (self.controller_key, self.controller_client_file):
+            file.unlink(missing_ok=True)
         if state and "control" in state:
             control = Path(state["control"])
             control.unlink(missing_ok=True)

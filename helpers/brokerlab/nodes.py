@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brokerlab import control, kraft, quorum, topology
+from brokerlab import control, kraft, topology
 from brokerlab.probes import Partition, heard_from
 from brokerlab.report import Report
 
@@ -154,7 +154,7 @@ class LabController(LabNode):
         leads: list[int] = []
 
         def replaced() -> bool:
-            now = quorum.leader_of(up, 0.3)
+            now = self._lab.leader_among(up)
             if now is not None and now.leader is not None:
                 leads.append(now.leader)
             return bool(leads)

@@ -19,7 +19,6 @@ from brokerlab.kraft import FIRST_ID
 from brokerlab.lab import Lab
 from brokerlab.probes import FREEZE_SECONDS, Metadata, registered_brokers
 from brokerlab.probes import Partition as PartitionView
-from brokerlab.quorum import leader_of
 
 KEPT_EVENTS = 50
 PERIOD = 0.15
@@ -142,7 +141,7 @@ def snapshot(lab: Lab) -> Snapshot:
     else:
         registered = metadata.brokers if metadata else None
         if mode == "kraft" or status["phase"] not in ("", "start_controller"):
-            quorum = leader_of(status["bootstrap_controllers"].split(","), QUORUM_SECONDS)
+            quorum = lab.leader_among(status["bootstrap_controllers"].split(","), QUORUM_SECONDS)
             controller = quorum.leader if quorum else None
             if quorum is None:
                 problems.append("no controller leads")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brokerlab import distribution, settings
-from brokerlab.access import CLIENT, LOGIN
+from brokerlab.access import CLIENT, CONTROLLER_CLIENT, LOGIN
 from brokerlab.background import Background
 from brokerlab.errors import (
     BrokerLabError,
@@ -117,19 +117,20 @@ def command_line(name: str, arguments: Sequence[str]) -> list[str]:
 
         jars = distribution.prefetch_2018(asked, TerminalProgress())
     addresses = addresses_of(name, arguments)
-    lab = _lab_that_asks(asked.home, addresses)
+    client = _client_of_lab_that_asks(asked.home, addresses)
     properties = {
         "log4j.configuration": LOG4J[tool.log],
-        **login_properties(lab / LOGIN if lab else None),
+        **login_properties(client.with_name(LOGIN) if client else None),
         **_temporary_folder(asked.home),
     }
     words = [*tool.first, *arguments] if arguments else []
-    client = lab / CLIENT if lab else None
     if client is None and (cluster := _existing_at(asked, addresses)):
         client = cluster.properties_file
         words += _own_group(cluster.prefix, name, arguments)
     if client and _is_client(name, arguments) and tool.settings not in arguments:
-        words += [tool.settings, str(client)]
+        # Before any subcommand, which takes other options; behind the class, where that is an argument.
+        at = 0 if tool.main_class else 1
+        words[at:at] = [tool.settings, str(client)]
     if tool.main_class:
         words.insert(0, tool.main_class)
     elif not words:
@@ -177,18 +178,21 @@ def _zookeeper_in(file: Path) -> list[str]:
     ]
 
 
-def _lab_that_asks(home: Path, addresses: Sequence[str]) -> Path | None:
-    """Return the folder of the running lab that all addresses are of, if it asks its clients for a password.
+def _client_of_lab_that_asks(home: Path, addresses: Sequence[str]) -> Path | None:
+    """Return what a client reads of the running lab that all addresses are of, if it asks its clients for a password.
 
-    What opens a lab is given to nobody else: not if one address of several is not of this lab.
+    At the controllers another file lets in than at the brokers. What opens a lab is given to nobody else: not if one address of several is not of this lab.
     """
     # Not by way of labfolder: a tool that is typed is to start at once.
     for file in sorted((home / "labs").glob("*/state.json")) if addresses else ():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads(file.read_text("utf-8"))
-            its = {f"{host}:{node['port']}" for node in state["nodes"] for host in _HERE}
-            if state["auth"] and set(addresses) <= its:
-                return file.parent
+            its = {
+                f"{host}:{node['port']}": node["role"] for node in state["nodes"] for host in _HERE
+            }
+            if state["auth"] and set(addresses) <= its.keys():
+                at_controllers = {its[address] for address in addresses} == {"controller"}
+                return file.with_name(CONTROLLER_CLIENT if at_controllers else CLIENT)
     return None
 
 

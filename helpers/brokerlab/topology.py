@@ -316,7 +316,7 @@ def zookeeper(
         "clientPortAddress": EVERYWHERE if apart else HOST,
         "dataDir": DATA,
         **{setting.key: setting.lab for setting in ZOOKEEPER_SETTINGS},
-        **(_CLOSED["zookeeper"] if closed else {}),
+        **(CLOSED["zookeeper"] if closed else {}),
     }
     return NodeSpec(
         "zookeeper", "zookeeper", None, port, render(_override(lines, overrides, "zookeeper"))
@@ -345,16 +345,17 @@ def broker(
     name = f"broker-{number}"
     lines = {
         "broker.id": str(number),
-        **(_listeners_apart(name, port, closed) if apart else _listeners(port, closed)),
+        **(_listeners_apart(name, port, closed) if apart else listeners(port, closed)),
         "zookeeper.connect": f"{'zookeeper' if apart else HOST}:{zookeeper_port}",
         "log.dirs": DATA,
         **{setting.key: setting.lab for setting in broker_settings(brokers)},
-        **(_CLOSED["broker"] if closed else {}),
+        **({**CLOSED["broker"], **CLOSED["zookeeper client"]} if closed else {}),
     }
     return NodeSpec(name, "broker", number, port, render(_override(lines, overrides, "broker")))
 
 
-def _listeners(port: int, closed: bool) -> dict[str, str]:
+def listeners(port: int, closed: bool) -> dict[str, str]:
+    """Return where a broker listens, on the address of all nodes; for `closed` see `broker`."""
     protocol = PROTOCOLS[closed]
     return {
         "listeners": f"{protocol}://{HOST}:{port}",
@@ -375,7 +376,7 @@ def _listeners_apart(name: str, port: int, closed: bool) -> dict[str, str]:
 
 PROTOCOLS = {False: "PLAINTEXT", True: "SASL_PLAINTEXT"}
 
-_CLOSED = {
+CLOSED = {
     "zookeeper": {
         "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
         # Nobody reads or writes anything before he has logged in; the four-letter commands stay open to all.
@@ -385,13 +386,14 @@ _CLOSED = {
     "broker": {
         "sasl.enabled.mechanisms": MECHANISM,
         "sasl.mechanism.inter.broker.protocol": MECHANISM,
-        "zookeeper.set.acl": "true",
     },
+    "zookeeper client": {"zookeeper.set.acl": "true"},
 }
+"""What a node that lets in only who logs in has in its file, by what it is."""
 
 
 _OURS = {
-    "zookeeper": {"clientPort", "clientPortAddress", "dataDir", *_CLOSED["zookeeper"]},
+    "zookeeper": {"clientPort", "clientPortAddress", "dataDir", *CLOSED["zookeeper"]},
     "broker": {
         "broker.id",
         "listeners",
@@ -402,7 +404,8 @@ _OURS = {
         "listener.security.protocol.map",
         "inter.broker.listener.name",
         "security.inter.broker.protocol",
-        *_CLOSED["broker"],
+        *CLOSED["broker"],
+        *CLOSED["zookeeper client"],
     },
     "connector": {"name"},
 }

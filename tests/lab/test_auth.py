@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import brokerlab
 import psutil
 import pytest
-from accounts import NOBODY, as_account
+from accounts import NOBODY, as_account, stranger
 from brokerlab import Lab, access, cli, observe, programs, settings, tools
 from brokerlab.distribution import prefetch_all
 from brokerlab.errors import SettingError
@@ -30,11 +30,17 @@ from brokerlab.traffic import Traffic
 from brokerlab.widgets import ZnodeTree
 from confluent_kafka import Consumer, KafkaException
 from homes import fresh_home
-from witnesses import create_topic, listening, produce, zookeeper_ids
+from witnesses import (
+    create_topic,
+    files_with,
+    listening,
+    produce,
+    what_processes_show,
+    zookeeper_ids,
+)
 
-STRANGER = Path(__file__).with_name("stranger.py")
 LEARNERS = (20_001, 20_002, 20_003)
-NETWORK = ("list topics", "read", "write", "read znodes", "write a znode")
+NETWORK = ("list topics", "read", "write", "ask a broker", "read znodes", "write a znode")
 SCRIPTS = Path(sys.executable).parent
 ALLOWED = {access.CLIENT, access.ZOOKEEPER_CLIENT, access.LOGIN}
 
@@ -70,19 +76,6 @@ def secret(closed: Lab) -> str:
 
 
 # -- nobody else ---------------------------------------------------------------------------------
-
-
-def stranger(uid: int, servers: str, zookeeper: str, topic: str, folder: Path) -> dict[str, str]:
-    """Let somebody with another uid try what he can on a lab; return what became of each attempt."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another account")
-    words = [str(uid), servers, zookeeper, topic, str(folder)]
-    ran = subprocess.run(
-        [sys.executable, STRANGER, *words], capture_output=True, text=True, timeout=120
-    )
-    assert ran.returncode == 0, ran.stderr
-    told: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
-    return told
 
 
 def test_another_account_is_let_in_only_where_no_password_is_asked_for(either: Lab) -> None:
@@ -184,16 +177,12 @@ def test_the_secret_is_in_three_files_of_its_owner_and_nowhere_else(
         group.wait_until(lambda seen: seen.state is not None, what="a look")
         flow.wait_until(lambda seen: bool(seen.rates), what="a rate")
         keeper.wait_for("SyncConnected", 20)
-        seen = list(_everything_about_processes())
+        seen = list(what_processes_show())
     commands = [text for what, text in seen if what.endswith("cmdline")]
     assert any("ConsoleConsumer" in text and str(closed.client_file) in text for text in commands)
     assert [what for what, text in seen if secret in text] == []
 
-    holding = set()
-    for path in closed.folder.path.rglob("*"):
-        with suppress(OSError):
-            if path.is_file() and secret.encode() in path.read_bytes():
-                holding.add(path)
+    holding = files_with(secret, closed.folder.path)
     assert {path.name for path in holding} == ALLOWED
     assert {path.parent for path in holding} == {closed.folder.path}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holding} == {0o600}
@@ -207,13 +196,6 @@ def test_the_secret_is_in_three_files_of_its_owner_and_nowhere_else(
     out, err = capsys.readouterr()
     assert "clients must log in: BROKERLAB_AUTH is on" in out
     assert [text[:80] for text in [*shown, out, err] if secret in text] == []
-
-
-def _everything_about_processes() -> Iterator[tuple[str, str]]:
-    for process in Path("/proc").glob("[0-9]*"):
-        for name in ("cmdline", "environ"):
-            with suppress(OSError):
-                yield f"{process.name}/{name}", (process / name).read_text("utf-8", "replace")
 
 
 def test_every_socket_of_its_processes_is_on_loopback(closed: Lab) -> None:

@@ -228,12 +228,3 @@ def test_another_mode_is_refused_while_it_runs(whole: Any) -> None:
     with pytest.raises(SettingError, match="already runs in mode 'kraft'"):
         brokerlab.start(brokers=2, mode="zookeeper", progress=Progress())
     assert brokerlab.start(brokers=2, progress=Progress()).mode == "kraft"
-
-
-@pytest.mark.cluster
-def test_where_a_password_is_asked_for_it_says_that_it_cannot(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BROKERLAB_AUTH", "on")
-    with pytest.raises(SettingError, match="cannot ask for a password yet"):
-        brokerlab.start(brokers=1, mode="kraft", progress=Progress())

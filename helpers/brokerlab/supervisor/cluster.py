@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from brokerlab import kraft, probes, quorum, topology
@@ -118,7 +119,13 @@ class Cluster:
     @property
     def zookeeper_client(self) -> dict[str, Any]:
         """What a ZooKeeper client needs to know of this lab."""
-        return self.access.zookeeper(self.addresses("zookeeper"))
+        where = self.addresses("zookeeper")
+        return (self.access if where else Access()).zookeeper(where)
+
+    @property
+    def controller_key(self) -> Path | None:
+        """The file with the key that lets in at the controllers, where they ask for one."""
+        return self.folder.controller_key if self.closed else None
 
     # What its nodes are to be.
 
@@ -132,6 +139,7 @@ class Cluster:
             self.brokers,
             self.cluster_id,
             self.overrides["broker"],
+            self.closed,
         )
 
     def keeper_specs(self) -> list[NodeSpec]:
@@ -198,4 +206,5 @@ class Cluster:
     async def controllers_agree(self) -> bool:
         """Whether a controller leads the others."""
         where = self.addresses("controller").split(",")
-        return await asyncio.to_thread(quorum.leader_of, where) is not None
+        leads = await asyncio.to_thread(quorum.leader_of, where, key=self.controller_key)
+        return leads is not None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
-from brokerlab import access, machine
+from brokerlab import access, keypair, kraft, machine, scramuser, topology
 from brokerlab.errors import NodeFailedError
 from brokerlab.supervisor.cluster import Cluster
 from brokerlab.supervisor.waiting import START_SECONDS
+
+AGAIN_SECONDS = 0.1
 
 
 def write_client_files(cluster: Cluster) -> None:
@@ -22,8 +25,32 @@ def write_client_files(cluster: Cluster) -> None:
     machine.write_private(folder.zookeeper_client_file, zookeeper)
 
 
+def make_controller_key(cluster: Cluster) -> None:
+    """Write the key by which this lab's controllers, and who talks to them, know each other."""
+    folder = cluster.folder
+    machine.write_private(folder.controller_key, keypair.make(folder.path, topology.HOST))
+    reads = kraft.controller_client(str(folder.controller_key))
+    machine.write_private(folder.controller_client_file, reads)
+
+
 def tell_brokers_whom_to_let_in(cluster: Cluster) -> None:
     """Write the user of this lab where its brokers look for users, before there are any brokers."""
+    (_tell_controllers if cluster.controllers else _tell_zookeeper)(cluster)
+
+
+def _tell_controllers(cluster: Cluster) -> None:
+    where = cluster.addresses("controller").split(",")
+    deadline = time.monotonic() + START_SECONDS
+    # Who led a moment ago may not lead any more.
+    while wrong := scramuser.tell(where, cluster.access, cluster.controller_key):
+        if time.monotonic() > deadline:
+            raise NodeFailedError(
+                f"The controllers did not take the lab's user ({wrong}): look at `brokerlab logs controller-1`, then start again."
+            )
+        time.sleep(AGAIN_SECONDS)
+
+
+def _tell_zookeeper(cluster: Cluster) -> None:
     from kazoo.client import KazooClient
     from kazoo.exceptions import KazooException, NodeExistsError
     from kazoo.handlers.threading import KazooTimeoutError

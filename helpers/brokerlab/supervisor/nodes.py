@@ -126,7 +126,7 @@ async def until_usable(cluster: Cluster, node: Node) -> None:
         if node.spec.role == "zookeeper":
             return await cluster.zookeeper_serves()
         if node.spec.role == "controller":
-            return await cluster.controllers_agree() and await _answers(node)
+            return await cluster.controllers_agree() and await _answers(cluster, node)
         # In KRaft mode it is its own witness: it serves only after the controllers have let it in.
         if not node.spec.kraft and node.spec.id not in await cluster.registered_in_zookeeper():
             return False
@@ -139,9 +139,9 @@ async def until_usable(cluster: Cluster, node: Node) -> None:
     cluster.changed()
 
 
-async def _answers(controller: Node) -> bool:
+async def _answers(cluster: Cluster, controller: Node) -> bool:
     where = f"{topology.HOST}:{controller.spec.port}"
-    return await asyncio.to_thread(quorum.ask, where) is not None
+    return await asyncio.to_thread(quorum.ask, where, key=cluster.controller_key) is not None
 
 
 async def _until_forgotten(cluster: Cluster, steps: Steps, node: Node) -> None:

@@ -78,10 +78,6 @@ def _check_controllers_possible(cluster: Cluster) -> None:
         raise SettingError(
             f"A lab without ZooKeeper runs as local processes only: leave out runtime={cluster.runtime.name!r}, or give runtime='local'."
         )
-    if cluster.closed:
-        raise SettingError(
-            "A lab without ZooKeeper cannot ask for a password yet: set BROKERLAB_AUTH=off if you trust everybody on this machine."
-        )
 
 
 def _failed_to_bind(cluster: Cluster) -> bool:
@@ -120,9 +116,11 @@ async def _start_keepers(cluster: Cluster, steps: Steps, keepers: Sequence[Node]
     plural = "controllers elect their leader" if len(keepers) > 1 else "a controller leads"
     said = plural if cluster.controllers else "ZooKeeper serves"
     with steps.step(f"{said} on {where}"):
+        if cluster.closed and cluster.controllers:
+            await asyncio.to_thread(logins.make_controller_key, cluster)
         for node in keepers:
             await nodes.launch(cluster, node)
-        if cluster.closed:
+        if cluster.closed and not cluster.controllers:
             # A tenth of a second, which passes here while ZooKeeper starts.
             await asyncio.to_thread(importlib.import_module, "kazoo.client")
         for node in keepers:

@@ -14,7 +14,6 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
-from brokerlab import quorum
 from brokerlab.errors import BrokerLabError
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ class Witness:
     def _facts(self, status: dict[str, Any]) -> Facts:
         known = self._in_zookeeper(status["zookeeper_connect"])
         addresses = [one for one in status["bootstrap_controllers"].split(",") if one]
-        seen = quorum.leader_of(addresses, ASK_SECONDS)
+        seen = self._lab.leader_among(addresses, ASK_SECONDS)
         if seen is None:
             return Facts(**known)
         fresh = (time.time() - FOLLOWS_SECONDS) * 1000
