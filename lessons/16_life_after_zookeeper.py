@@ -96,7 +96,7 @@ line
 
 # %%
 step = lab.migration.start_controller()
-print(step.lines("process.roles", "node.id", "quorum.voters", "zookeeper."))
+print(step.lines("process.roles", "node.id", "quorum.voters", "migration", "zookeeper.connect"))
 line.wait_until(lambda seen: seen.now.leader, what="a leader of the quorum")
 print("the quorum's leader:", line.now.leader)
 print("/controller still names a broker:", line.now.controller in lab.brokers)
@@ -108,12 +108,13 @@ print("brokers that follow the quorum:", *line.now.followers or ["none"])
 #
 # ## Step 2: the brokers get to know it
 #
-# Each broker is restarted with five more lines, one after the other; the next one waits until every replica is in sync. When the last
-# is back, the controller copies all that ZooKeeper knows. **Predict:** whom does `/controller` name then?
+# Each broker is restarted with five more lines, one after the other; the next one waits until every replica is in sync. (In a lab that
+# asks for a password, five further ones name the key to the controller.) When the last is back, the controller copies all that ZooKeeper
+# knows. **Predict:** whom does `/controller` name then?
 
 # %%
 step = lab.migration.join_brokers()
-print(step.lines())
+print(step.lines("quorum.voters", ".names", ".map", ".enable", ".version"))
 line.wait_until(lambda seen: len(seen.now.followers) == 3, what="three followers")
 print("/controller:", line.now.controller, "· /migration: taken over by", line.now.taken_over)
 print("in /brokers/ids:", line.now.ids, "· following the quorum:", line.now.followers)
