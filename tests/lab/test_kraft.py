@@ -173,6 +173,17 @@ def test_without_a_majority_nobody_leads_and_no_broker_starts(whole: Any) -> Non
 
 
 @pytest.mark.cluster
+def test_all_controllers_come_back_one_after_the_other(whole: Any) -> None:
+    """The first to come back has nobody to agree with."""
+    for node in whole.controllers.values():
+        node.kill()
+    assert whole.quorum() is None
+    assert len(whole.repair()) == 3
+    assert len(whole.quorum().voters) == 3
+    assert whole.state == "usable"
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("verb", "back"), [("kill", "start"), ("stop", "start"), ("pause", "resume")]
 )

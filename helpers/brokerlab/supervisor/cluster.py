@@ -203,6 +203,14 @@ class Cluster:
         """Return a new client for these brokers alone."""
         return probes.KafkaProbe(self.access.kafka(bootstrap_servers))
 
+    @property
+    def most_controllers_run(self) -> bool:
+        """Whether there are enough controllers, up or on their way up, to elect a leader."""
+        controllers = self.of_role("controller")
+        return 2 * sum(one.state in ("running", "starting") for one in controllers) > len(
+            controllers
+        )
+
     async def controllers_agree(self) -> bool:
         """Whether a controller leads the others."""
         where = self.addresses("controller").split(",")

@@ -126,7 +126,9 @@ async def until_usable(cluster: Cluster, node: Node) -> None:
         if node.spec.role == "zookeeper":
             return await cluster.zookeeper_serves()
         if node.spec.role == "controller":
-            return await cluster.controllers_agree() and await _answers(cluster, node)
+            # With too few others to agree with, it does its part when it answers.
+            alone = not cluster.most_controllers_run
+            return (alone or await cluster.controllers_agree()) and await _answers(cluster, node)
         # In KRaft mode it is its own witness: it serves only after the controllers have let it in.
         if not node.spec.kraft and node.spec.id not in await cluster.registered_in_zookeeper():
             return False
