@@ -141,7 +141,7 @@ def old_lab() -> Iterator[Any]:
 
 def test_nobody_gets_in_and_nothing_is_lost(old_lab: Any, tmp_path: Path) -> None:
     other_key = tmp_path / "other.pem"
-    other_key.write_text(keypair.make(tmp_path, "127.0.0.1"))
+    other_key.write_text(keypair.make("127.0.0.1"))
     create_topic(old_lab.client, "diary", [[1, 2, 3]])
     produce(old_lab.client, "diary", ["before"], acks="all")
     create_topic(old_lab.client, "photos", [[1, 2, 3], [2, 3, 1], [3, 1, 2]])

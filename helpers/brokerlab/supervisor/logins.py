@@ -28,7 +28,7 @@ def write_client_files(cluster: Cluster) -> None:
 def make_controller_key(cluster: Cluster) -> None:
     """Write the key by which this lab's controllers, and who talks to them, know each other."""
     folder = cluster.folder
-    machine.write_private(folder.controller_key, keypair.make(folder.path, topology.HOST))
+    machine.write_private(folder.controller_key, keypair.make(topology.HOST))
     reads = kraft.controller_client(str(folder.controller_key))
     machine.write_private(folder.controller_client_file, reads)
 
