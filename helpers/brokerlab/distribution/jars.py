@@ -15,6 +15,9 @@ KAFKA_VERSION = "3.9.2"
 KAFKA_VERSION_2018 = "2.8.2"
 """The last line whose tools take ``--zookeeper``, as articles of 2018 do."""
 
+CONNECT_PASSWORD_VERSION = "3.9.1"
+"""The newest before `KAFKA_VERSION` of the jar by which Connect asks for a password: it was not published again."""
+
 GROUPS = ("kafka", "2018", "connect", "camel")
 
 LOCK = Path(__file__).with_name("jars.txt")

@@ -14,7 +14,14 @@ from typing import Any
 from jgo.maven import MavenContext
 
 from brokerlab.distribution.files import sha256
-from brokerlab.distribution.jars import KAFKA_VERSION, KAFKA_VERSION_2018, LOCK, Jar, lock_text
+from brokerlab.distribution.jars import (
+    CONNECT_PASSWORD_VERSION,
+    KAFKA_VERSION,
+    KAFKA_VERSION_2018,
+    LOCK,
+    Jar,
+    lock_text,
+)
 
 ROOTS = {
     "kafka": (
@@ -35,6 +42,9 @@ ROOTS = {
         f"org.apache.kafka:connect-runtime:{KAFKA_VERSION}",
         f"org.apache.kafka:connect-file:{KAFKA_VERSION}",
         f"org.apache.kafka:connect-json:{KAFKA_VERSION}",
+        # Its REST interface asks for a password by this one, which Maven Central does not have of 3.9.2. Its classes in
+        # 3.9.0 and in 3.9.1 are the same, byte for byte.
+        f"org.apache.kafka:connect-basic-auth-extension:{CONNECT_PASSWORD_VERSION}",
     ),
     # A plugin of Connect, with a class loader of its own. Later releases of Camel have a connector for each purpose
     # and none that runs any SQL; these versions are those that were released together.
@@ -72,6 +82,7 @@ LEFT_OUT = {
         "org.bitbucket.b_c:jose4j": "OAUTHBEARER tokens",
         "io.swagger.core.v3:swagger-annotations": "annotations that nothing reads while running",
         "com.google.code.findbugs:jsr305": "annotations that nothing reads while running",
+        "javax.annotation:javax.annotation-api": "its classes are those of jakarta.annotation-api, too",
     },
     "camel": {
         "org.apache.kafka:kafka-clients": "Connect gives its own to every plugin",
