@@ -93,15 +93,17 @@ file_source = {"connector.class": "FileStreamSource", "file": source, "topic": "
 connect.put("lines-in", file_source | new_topic)
 connect.put("lines-out", {"connector.class": "FileStreamSink", "file": copy, "topics": "lines"})
 wait(lambda: copy.exists() and copy.read_text() == source.read_text())
-status = httpx.get(f"{connect.url}/connectors/lines-in/status", trust_env=False).json()
+url = f"{connect.url}/connectors/lines-in/status"
+status = httpx.get(url, auth=connect.auth, trust_env=False).json()
 print(
     status["connector"]["state"], [task["state"] for task in status["tasks"]], texts(lab, "lines")
 )
 assert status["tasks"][0]["state"] == "RUNNING"
 
 # %% [markdown]
-# **Compare:** none. `put` sends the properties to the worker's REST interface (here on 127.0.0.1 alone: whoever reaches it may read any
-# file), which tells the states too.
+# **Compare:** none. `put` sends the properties to the worker's REST interface, which tells the states too. Here it
+# listens on 127.0.0.1 alone, and where the lab asks for a password, so does it: `connect.auth`, else None. Whoever gets in may read any
+# file.
 #
 # Each connector has a **place**. A source's is whatever tells where to go on, for a file a position; Connect keeps it in a file beside
 # the worker, each second here. A sink is a consumer group, `connect-lines-out`, and its place the group's committed offset.
@@ -287,7 +289,8 @@ q[2].assert_passed()
 #
 # - Connect runs **distributed**: several workers share the connectors, and take over those of a worker that dies. Places and
 #   configurations are in topics then, not in files.
-# - The REST interface has no password by default, and whoever reaches it can read files and databases with the worker's rights.
+# - The REST interface has no password by default (Kafka's basic-auth extension asks for one), and whoever gets in can read files and
+#   databases with the worker's rights.
 # - A task that fails stays `FAILED` until somebody restarts it: watch the states. `errors.tolerance` and a dead letter topic let a sink
 #   step over bad records.
 # - Formats: here plain lines and JSON; a schema registry keeps both ends agreeing.

@@ -25,6 +25,9 @@ CLIENT, ZOOKEEPER_CLIENT, LOGIN = "client.properties", "zookeeper.json", "login.
 CONTROLLER_KEY, CONTROLLER_CLIENT = "controllers.pem", "controllers.properties"
 """What lets in at the controllers: a key with its certificate, and a file for Kafka's tools that names it."""
 
+CONNECT_LOGIN = "rest.properties"
+"""The file in the folder of Kafka Connect that holds who its REST interface lets in."""
+
 USER = "lab"
 # The mechanism does not tell the password to who listens, as somebody else may on the port of a broker that is down.
 MECHANISM = "SCRAM-SHA-256"
@@ -33,6 +36,7 @@ PASSWORD = "sasl.password"
 
 _SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _DIGEST_MODULE = "org.apache.zookeeper.server.auth.DigestLoginModule"
+_FILE_MODULE = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule"
 
 
 class Secret(str):
@@ -81,11 +85,15 @@ class Access:
         return {"hosts": hosts, "sasl_options": login}
 
     def jaas(self) -> str:
-        """Return what Java reads to log in: as a Kafka or ZooKeeper client, as a broker, and as ZooKeeper itself."""
+        """Return what Java reads to log in: as a Kafka or ZooKeeper client, as a broker, and as ZooKeeper itself.
+
+        Kafka Connect reads its own password beside it: from a file in the folder where it runs.
+        """
         scram = f'{_SCRAM_MODULE} required username="{USER}" password="{self.secret}";'
         digest = f'{_DIGEST_MODULE} required username="{USER}" password="{self.secret}";'
         server = f'{_DIGEST_MODULE} required user_{USER}="{self.secret}";'
         logins = {"KafkaClient": scram, "KafkaServer": scram, "Client": digest, "Server": server}
+        logins["KafkaConnect"] = f'{_FILE_MODULE} required file="{CONNECT_LOGIN}";'
         return "".join(f"{name} {{\n  {login}\n}};\n" for name, login in logins.items())
 
     def salted(self) -> tuple[bytes, bytes]:

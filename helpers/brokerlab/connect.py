@@ -14,17 +14,23 @@ from urllib.parse import quote
 import httpx
 
 from brokerlab import settings, topology
-from brokerlab.access import PASSWORD
+from brokerlab.access import PASSWORD, USER, Access, Secret
 from brokerlab.background import Background
 from brokerlab.connectfolder import WORKER, ConnectFolder
 from brokerlab.connectors import Connector, described, why_refused
 from brokerlab.distribution import java_environment, prefetch_connect
-from brokerlab.errors import LabBusyError, NodeFailedError, PortTakenError, SettingError
+from brokerlab.errors import (
+    LabBusyError,
+    NodeFailedError,
+    NotLetInError,
+    PortTakenError,
+    SettingError,
+)
 from brokerlab.labfolder import LabFolder, ports_of_running_labs
 from brokerlab.lastwords import why_it_died
-from brokerlab.processes import listener_on
+from brokerlab.processes import listener_on, listens
 from brokerlab.progress import Progress, in_notebook_or_terminal
-from brokerlab.tools import LOG4J
+from brokerlab.tools import LOG4J, login_properties
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -52,12 +58,14 @@ class Connect:
 
     def __init__(self, lab: LabFolder, client: Mapping[str, Any], cluster_id: str | None) -> None:
         self._lab = lab
-        self._access = dict(client)
+        self._cluster = dict(client)
+        self._access = Access()
         self.cluster_id = cluster_id
         self._own = ConnectFolder(lab.connect)
         self.folder = self._own.path
         self.offsets_file = self._own.offsets_file
         self._worker: Background | None = None
+        self._heard: Background | None = None
         self._held: int | None = None
         self._port = 0
         self._client = httpx.Client(timeout=ANSWER_SECONDS, trust_env=False)
@@ -74,6 +82,15 @@ class Connect:
         if not self._port:
             raise SettingError("Kafka Connect was not started yet: lab.connect.start() does it.")
         return f"http://{topology.HOST}:{self._port}"
+
+    @property
+    def auth(self) -> tuple[str, Secret] | None:
+        """User and password of its REST interface, as `httpx` and `requests` take them; None where it asks for none.
+
+        It has a password of its own, new at each start: who takes the port of a worker that is down learns none that is
+        of use.
+        """
+        return None if self._access.secret is None else (USER, self._access.secret)
 
     @property
     def state(self) -> str:
@@ -110,18 +127,14 @@ class Connect:
         """
         if self._worker and self._worker.running:
             return 0.0
-        if PASSWORD in self._access:
-            # Whoever reaches the REST interface reads and writes files with this account's rights.
-            raise SettingError(
-                "Kafka Connect's REST interface asks for no password, and this lab does, as others use this machine: where nobody else does, "
-                "stop the lab and start it with BROKERLAB_AUTH=off."
-            )
         asked = settings.read()
         distribution, plugin = prefetch_connect(asked, progress or in_notebook_or_terminal())
         self._hold()
         self._own.lay_out(plugin)
         self._choose_port()
-        self._own.write_worker(self._access, self.url)
+        closed = PASSWORD in self._cluster
+        self._access = Access.closed() if closed else Access()
+        self._own.write_worker(self._cluster, self.url, self._access)
         known = self._own.connectors()
         argv = distribution.command(
             _MAIN_CLASS,
@@ -133,6 +146,7 @@ class Connect:
                 "log4j.configuration": LOG4J["node"],
                 "java.io.tmpdir": str(self._own.tmp),
                 "org.sqlite.tmpdir": str(self._own.tmp),
+                **(login_properties(self._lab.login_file) if closed else {}),
             },
         )
         begun = time.monotonic()
@@ -149,7 +163,7 @@ class Connect:
                 READY_SECONDS,
                 "its connectors to run",
             )
-        except NodeFailedError:
+        except (NodeFailedError, NotLetInError):
             self.end()
             raise
         return time.monotonic() - begun
@@ -287,19 +301,31 @@ class Connect:
         return all(one.running or one.problem for one in self.connectors().values())
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
-        self._running()
+        self._make_sure_it_listens(self._running())
         try:
-            answer = self._client.request(method, self.url + path, json=body)
+            answer = self._client.request(method, self.url + path, json=body, auth=self.auth)
         except httpx.HTTPError:
             self._running()
             raise NodeFailedError(
                 f"Kafka Connect has not answered within {ANSWER_SECONDS:.0f} s: lab.connect.log() shows what it does."
             ) from None
+        if answer.status_code == 401:
+            raise NotLetInError(
+                f"Kafka Connect does not take this notebook's password, as when {self._lab.login_file} is an older BrokerLab's or was changed: "
+                "stop the lab with lab.stop(), start it, then start Connect again."
+            )
         if answer.status_code == 404 and (named := re.match("/connectors/([^/]+)", path)):
             raise SettingError(f"There is no connector {named[1]!r}: {self._names()}.")
         if answer.status_code >= 400:
             raise SettingError(f"Kafka Connect refuses: {_reason(answer)}")
         return answer.json() if answer.content else None
+
+    def _make_sure_it_listens(self, worker: Background) -> None:
+        """Tell the password to nobody else, who may listen on this port until the worker does."""
+        if self.auth and self._heard is not worker:
+            if not listens(worker.pid, self._port):
+                raise NodeFailedError("Kafka Connect does not listen yet: ask again in a moment.")
+            self._heard = worker
 
     def _names(self) -> str:
         known = ", ".join(self._own.connectors())

@@ -4,6 +4,7 @@
 
     LAB/connect/
         worker.properties   what the worker is told of the cluster and of itself
+        rest.properties     who its REST interface lets in, if the lab asks for a password
         connectors/         a properties file for each connector: what came over the REST interface is forgotten
         connect.offsets     how far the sources have come
         plugins/            the connectors that are not Kafka's own
@@ -20,11 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from brokerlab import topology
+from brokerlab.access import CONNECT_LOGIN, PASSWORD, USER, Access
 from brokerlab.machine import make_private_folder, write_private
 
 WORKER = "worker.properties"
 
+_ASKS_FOR_A_PASSWORD = (
+    "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension"
+)
 _CAMEL = "org.apache.camel.kafkaconnector"
+_PYTHONS_LOGIN = ("sasl.username", PASSWORD)
 _SERVICES = {
     "org.apache.kafka.connect.source.SourceConnector": f"{_CAMEL}.CamelSourceConnector\n",
     "org.apache.kafka.connect.sink.SinkConnector": f"{_CAMEL}.CamelSinkConnector\n",
@@ -61,8 +67,8 @@ class ConnectFolder:
             for kind, classes in _SERVICES.items():
                 services.writestr(f"META-INF/services/{kind}", classes)
 
-    def write_worker(self, client: Mapping[str, Any], url: str) -> None:
-        """Write what a worker is told: how a client gets to the cluster, and where it listens itself."""
+    def write_worker(self, client: Mapping[str, Any], url: str, access: Access) -> None:
+        """Write what a worker is told: how a client gets to the cluster, where it listens itself, and whom it lets in."""
         properties = {
             **_for_java(client),
             "listeners": url,
@@ -76,6 +82,10 @@ class ConnectFolder:
             "consumer.session.timeout.ms": "3000",
             "consumer.heartbeat.interval.ms": "500",
         }
+        if access.secret is not None:
+            properties["rest.extension.classes"] = _ASKS_FOR_A_PASSWORD
+            lets_in = topology.render({USER: access.secret})
+            write_private(self.path / CONNECT_LOGIN, lets_in)
         write_private(self.path / WORKER, topology.render(properties))
 
     def connectors(self) -> dict[str, Path]:
@@ -84,7 +94,7 @@ class ConnectFolder:
 
     def remember(self, name: str, config: Mapping[str, str]) -> None:
         """Write a connector's file."""
-        self._file(name).write_text(topology.render({"name": name, **config}), "ascii")
+        write_private(self._file(name), topology.render({"name": name, **config}))
 
     def forget(self, name: str) -> None:
         """Remove a connector's file."""
@@ -99,9 +109,10 @@ class ConnectFolder:
 
 
 def _for_java(client: Mapping[str, Any]) -> dict[str, str]:
-    """Return a client's settings as a worker, and each client of a connector, wants them."""
+    """Return a client's settings as a worker, and each client of a connector, wants them: Java logs in by a file of its own."""
     return {
         f"{whose}{key}": str(value)
         for whose in ("", "producer.", "consumer.", "admin.")
         for key, value in client.items()
+        if key not in _PYTHONS_LOGIN
     }

@@ -60,4 +60,4 @@ class NotPossibleError(BrokerLabError):
 
 
 class NotLetInError(BrokerLabError):
-    """A cluster that exists does not answer this client, or does not let it in."""
+    """A cluster that exists does not answer this client, or it or Kafka Connect does not let it in."""

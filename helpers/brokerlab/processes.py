@@ -139,8 +139,20 @@ def listener_on(port: int) -> str:
     """Say who listens on a local TCP port, as far as this user may know, for an error message."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,):
+            if _is_listener(connection, port):
                 if connection.pid is None:
                     break
                 return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return "another program"
+
+
+def listens(pid: int, port: int) -> bool:
+    """Tell whether a process of this account listens on a local TCP port."""
+    with contextlib.suppress(psutil.Error, OSError):
+        found = psutil.Process(pid).net_connections("tcp")
+        return any(_is_listener(connection, port) for connection in found)
+    return False
+
+
+def _is_listener(connection: Any, port: int) -> bool:
+    return connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)

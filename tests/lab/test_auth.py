@@ -177,12 +177,18 @@ def test_the_secret_is_in_three_files_of_its_owner_and_nowhere_else(
         group.wait_until(lambda seen: seen.state is not None, what="a look")
         flow.wait_until(lambda seen: bool(seen.rates), what="a rate")
         keeper.wait_for("SyncConnected", 20)
+        running.callback(closed.connect.clear)
+        closed.connect.start()
+        source = {"connector.class": "FileStreamSource", "file": __file__, "topic": "watched"}
+        assert closed.connect.put("in", source).running
         seen = list(what_processes_show())
+        holding = files_with(secret, closed.folder.path)
+        told = repr(vars(closed.connect)) + closed.connect.log(100_000)
     commands = [text for what, text in seen if what.endswith("cmdline")]
     assert any("ConsoleConsumer" in text and str(closed.client_file) in text for text in commands)
+    assert any("ConnectStandalone" in text for text in commands)
     assert [what for what, text in seen if secret in text] == []
 
-    holding = files_with(secret, closed.folder.path)
     assert {path.name for path in holding} == ALLOWED
     assert {path.parent for path in holding} == {closed.folder.path}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holding} == {0o600}
@@ -191,7 +197,7 @@ def test_the_secret_is_in_three_files_of_its_owner_and_nowhere_else(
     shown = [repr(closed), closed._repr_html_(), repr(closed.explain()), closed.summary()]
     shown += [closed.explain()._repr_html_(), json.dumps(closed.status()), repr(queue.cluster)]
     shown += [repr(closed.client), repr(closed.zookeeper_client), repr(vars(closed))]
-    shown += [node.properties + node.log(100_000) for node in closed.nodes.values()]
+    shown += [told, *(node.properties + node.log(100_000) for node in closed.nodes.values())]
     cli.main(["status"])
     out, err = capsys.readouterr()
     assert "clients must log in: BROKERLAB_AUTH is on" in out

@@ -16,7 +16,6 @@ from brokerlab.connect import Connect
 from brokerlab.connectors import Connector, Task, first_line
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.lab import Lab
-from brokerlab.labfolder import LabFolder
 from brokerlab.records import texts
 from witnesses import comes_true
 
@@ -62,13 +61,6 @@ def test_a_connector_runs_when_all_its_tasks_do() -> None:
     failed = Connector("a", "sink", "RUNNING", "t", tasks)
     assert (failed.running, failed.problem) == (False, "because")
     assert str(failed) == "sink a RUNNING, task 0 RUNNING, task 1 FAILED: because"
-
-
-def test_a_lab_with_a_password_gets_no_interface_without_one(tmp_path: Path) -> None:
-    closed = {"bootstrap.servers": "127.0.0.1:9", "sasl.password": "s3cret"}
-    with pytest.raises(SettingError, match="BROKERLAB_AUTH=off") as refused:
-        Connect(LabFolder(tmp_path), closed, None).start()
-    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.cluster

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from brokerlab.processes import Identity, listener_on
+from brokerlab.processes import Identity, listener_on, listens
 from witnesses import until
 
 
@@ -115,4 +115,6 @@ def test_who_listens_is_named_by_pid_and_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert listener_on(port).startswith(f"process {os.getpid()} (")
+        assert listens(os.getpid(), port) and not listens(os.getppid(), port)
     assert listener_on(port) == "another program"
+    assert not listens(os.getpid(), port)

@@ -36,3 +36,14 @@ def test_notebook(notebook, run_notebook, nothing_left, capsys):
         print(f" {run.seconds:.1f} s", end=" ")
     assert run.code == 0, run.output
     nothing_left()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(480)
+@pytest.mark.parametrize("name", ["12_connectors"])
+def test_notebook_on_a_lab_that_asks_for_a_password(name, run_notebook, nothing_left):
+    """What has a password of its own shows the same with it."""
+    solution = ROOT / "notebooks" / "solutions" / f"{name}.ipynb"
+    run = run_notebook(solution, {"BROKERLAB_AUTH": "on"})
+    assert run.code == 0, run.output
+    nothing_left()
