@@ -139,6 +139,7 @@ def _lab(auth: str, **wanted: int) -> Iterator[Lab]:
             lab = brokerlab.start(mode="kraft", progress=Progress(), **wanted)
             yield lab
             lab.stop()
+            until(lambda: not lab.folder.controller_key.exists(), 10, "the key to be gone")
 
 
 def secrets_of(lab: Lab) -> dict[str, str]:
