@@ -10,7 +10,8 @@ from brokerlab import programs
 from brokerlab.errors import NodeFailedError, SettingError
 from brokerlab.groups import GroupView
 from brokerlab.widgets import AssignmentBoard, assignment_board
-from brokerlab.widgets.assignment_board import MOST, Assignment, Card
+from brokerlab.widgets.assignment_board import MOST
+from brokerlab.widgets.assignment_facts import Assignment, Card
 from brokerlab.widgets.assignment_history import AssignmentHistory
 from brokerlab.widgets.assignment_picture import AssignmentPicture
 from brokerlab.widgets.scene import Element

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from brokerlab.widgets.assignment_facts import Assignment, Card
 from brokerlab.widgets.assignment_history import REBALANCING, STABLE, Hold
 from brokerlab.widgets.figures import HEIGHT, Figure, figures
 from brokerlab.widgets.scene import (
@@ -21,9 +21,6 @@ from brokerlab.widgets.scene import (
 )
 from brokerlab.widgets.style import SERIES
 from brokerlab.widgets.timeline import LANE, Lane, Stretch, timeline, timeline_height
-
-if TYPE_CHECKING:
-    from brokerlab.widgets.assignment_board import Assignment, Card
 
 WIDTH = 880
 SECONDS = 40.0
