@@ -81,12 +81,17 @@ class ClassCluster:
 
     def environment(self, learner: Learner, home: Path) -> dict[str, str]:
         """Return the variables with which a learner uses this cluster, beside those of the machine."""
-        return {
-            "BROKERLAB_RUNTIME": "external",
-            "BROKERLAB_HOME": str(home),
-            "BROKERLAB_BOOTSTRAP_SERVERS": self.lab.bootstrap_servers,
-            "BROKERLAB_CLIENT_PROPERTIES": str(learner.properties_file),
-        }
+        return external(self.lab.bootstrap_servers, learner.properties_file, home)
+
+
+def external(servers: str, properties_file: Path, home: Path) -> dict[str, str]:
+    """Return the variables with which somebody uses a cluster that exists."""
+    return {
+        "BROKERLAB_RUNTIME": "external",
+        "BROKERLAB_HOME": str(home),
+        "BROKERLAB_BOOTSTRAP_SERVERS": servers,
+        "BROKERLAB_CLIENT_PROPERTIES": str(properties_file),
+    }
 
 
 def _bindings(learner: Learner) -> Iterator[AclBinding]:

@@ -39,7 +39,7 @@ WARNINGS = {
     "log4j.appender.stdout.layout.ConversionPattern": "%p %m (%c)%n",
 }
 
-_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def tls_cluster(name_of_broker: str = topology.HOST) -> Iterator[TLSCluster]:
 def _properties(
     folder: Path, by_certificate: int, by_password: int, controller: int
 ) -> dict[str, str]:
-    login = f'{_PLAIN} required user_{USER}="{PASSWORD}";'
+    login = f'{PLAIN} required user_{USER}="{PASSWORD}";'
     return {
         "process.roles": "broker,controller",
         "node.id": "1",

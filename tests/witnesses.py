@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from brokerlab import access
+from brokerlab.lab import Lab
 from brokerlab.labfolder import LabFolder
 from brokerlab.processes import Identity
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -236,6 +238,15 @@ def what_processes_show() -> Iterator[tuple[str, str]]:
         for name in ("cmdline", "environ"):
             with suppress(OSError):
                 yield f"{process.name}/{name}", (process / name).read_text("utf-8", "replace")
+
+
+def secrets_of(lab: Lab) -> dict[str, str]:
+    """Return what opens the lab: the password, and the first line of the key."""
+    key = lab.folder.controller_key.read_text()
+    return {
+        "password": access.read_client(lab.client_file)["sasl.password"],
+        "key": key.splitlines()[1],
+    }
 
 
 def files_with(text: str, folder: Path) -> set[Path]:

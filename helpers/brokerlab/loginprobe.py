@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -75,12 +75,10 @@ def may_create(asking: AdminClient, topic: str) -> bool:
 
 
 def _demand_reachable(servers: str) -> None:
-    addresses = [address.partition("/")[0] for address in servers.split(",")]
     said = {}
-    for address in addresses[:ADDRESSES_TRIED]:
-        host, _, port = address.rpartition(":")
+    for address, host, port in _addresses(servers):
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+            _reached(host, port).close()
         except (OSError, OverflowError) as error:
             said[address] = _reason(error)
         else:
@@ -89,6 +87,18 @@ def _demand_reachable(servers: str) -> None:
     raise NotLetInError(
         f"No cluster answers ({found}): check BROKERLAB_BOOTSTRAP_SERVERS, and whether the cluster runs."
     )
+
+
+def _addresses(servers: str) -> Iterator[tuple[str, str, int]]:
+    """Yield the first few addresses of a list, each with its host and port."""
+    for server in servers.split(",")[:ADDRESSES_TRIED]:
+        address = server.partition("/")[0]
+        host, _, port = address.rpartition(":")
+        yield address, host.strip("[]"), int(port)
+
+
+def _reached(host: str, port: int) -> socket.socket:
+    return socket.create_connection((host, port), timeout=REACH_SECONDS)
 
 
 def _reason(error: Exception) -> str:
@@ -116,11 +126,7 @@ def _named(file: str) -> str:
 
 
 def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file: str) -> None:
-    servers, user, where = (
-        client["bootstrap.servers"],
-        client.get("sasl.username", ""),
-        _named(file),
-    )
+    servers, where = client["bootstrap.servers"], _named(file)
     for error in heard:
         text = error.str()
         if error.code() == KafkaError._AUTHENTICATION:
@@ -129,7 +135,7 @@ def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file
                     f"The cluster at {servers} does not take sasl.mechanism={client.get('sasl.mechanism')}: ask which it takes, and change it in {where}."
                 )
             raise NotLetInError(
-                f"The cluster at {servers} does not let {user!r} in: check user name and password in {where}."
+                f"The cluster at {servers} does not let {client.get('sasl.username', '')!r} in: check user name and password in {where}."
             )
         if error.code() == KafkaError._SSL:
             if "certificate verify failed" in text:
@@ -146,12 +152,10 @@ def _demand_welcome(heard: Iterable[KafkaError], client: Mapping[str, Any], file
 def _distrusted(client: Mapping[str, Any], where: str) -> str:
     """Say why a certificate is not trusted: Kafka's client does not, Python's own TLS does."""
     servers = client["bootstrap.servers"]
-    for address in servers.split(",")[:ADDRESSES_TRIED]:
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")
+    for address, host, port in _addresses(servers):
         try:
             context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
-            with socket.create_connection((host, int(port)), timeout=REACH_SECONDS) as reached:
+            with _reached(host, port) as reached:
                 context.wrap_socket(reached, server_hostname=host).close()
         except ssl.SSLCertVerificationError as why:
             if "mismatch" in why.verify_message:

@@ -109,14 +109,7 @@ def test_worker_untouched(q: Any, no_programs: None) -> None:
         (MANUAL + LOOP + '    print("done", photo)\n' + COMMIT, "It printed no line `done PHOTO"),
         (MANUAL + LOOP + "    print(foto)\n", "its last words: NameError"),
     ],
-    ids=[
-        "commits first",
-        "commits by itself",
-        "never",
-        "latest",
-        "no work",
-        "error",
-    ],
+    ids=["commits first", "commits by itself", "never", "latest", "no work", "error"],
 )
 def test_worker_mistaken(q: Any, lab: Any, no_programs: None, program: str, advice: str) -> None:
     programs.write("my_worker.py", program)

@@ -8,11 +8,13 @@ import random
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import brokerlab
 import pytest
+from badluck import At, take
 from brokerlab import topology
 from brokerlab.progress import Progress
 from witnesses import alive, pids, produce, read_all
@@ -21,6 +23,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 STARTS = 50
 SEED = 18
+STEPS = ("ZooKeeper serves", "1 broker registered", "a controller is elected")
 TRIES = 20
 ITSELF = Path(__file__).with_name("itself.py")
 
@@ -34,15 +37,14 @@ def test_fifty_starts_beside_one_who_takes_ports(home: Path) -> None:
     taken = 0
     for number in range(STARTS):
         port = choice.choice(had)
-        with ExitStack() as held:
+        with socket.socket() as thief:
             progress = Progress()
             if choice.random() < 0.5:
-                held.enter_context(_taken(port))
-                taken += 1
+                take(thief, port)
             else:
-                progress = _Thief(port, choice.randrange(3), held)
+                progress = At(choice.choice(STEPS), partial(_take_if_it_can, thief, port))
             lab = brokerlab.start(brokers=1, progress=progress)
-            taken += isinstance(progress, _Thief) and progress.got_it
+            taken += thief.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             assert lab.state == "usable", number
             produce(lab.client, "hello", [str(number)])
             assert read_all(lab.client, "hello") == [(None, str(number).encode())], number
@@ -53,36 +55,10 @@ def test_fifty_starts_beside_one_who_takes_ports(home: Path) -> None:
     assert taken >= STARTS / 2, "the others came too late for most starts"
 
 
-class _Thief(Progress):
-    """Takes a port once a start has come to a certain step, if it is still to be had."""
-
-    def __init__(self, port: int, step: int, held: ExitStack) -> None:
-        super().__init__()
-        self._port, self._step, self._held = port, step, held
-        self._tried = self.got_it = False
-
-    def show(self) -> None:
-        if self._tried or len(self.steps) <= self._step:
-            return
-        self._tried = True
-        try:
-            self._held.enter_context(_taken(self._port))
-            self.got_it = True
-        except OSError:
-            # The lab was faster.
-            return
-
-
-def _taken(port: int) -> socket.socket:
-    taken = socket.socket()
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((topology.HOST, port))
-        taken.listen()
-    except OSError:
-        taken.close()
-        raise
-    return taken
+def _take_if_it_can(thief: socket.socket, port: int) -> None:
+    # Else the lab was faster.
+    with suppress(OSError):
+        take(thief, port)
 
 
 @pytest.mark.skipif(

@@ -21,14 +21,13 @@ from brokerlab import topology
 from brokerlab.errors import NotLetInError
 from brokerlab.lab import Lab
 from brokerlab.progress import Progress
-from classcluster import set_all
-from tlscluster import PASSWORD, USER, TLSCluster, tls_cluster
+from classcluster import external, set_all
+from tlscluster import PASSWORD, PLAIN, USER, TLSCluster, tls_cluster
 from witnesses import create_topic, produce, read_all
 
 pytestmark = pytest.mark.cluster
 
 TOLD_SECONDS = 10.0
-PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRIPTS = Path(sys.executable).parent
 
 Papers = Callable[[TLSCluster], tuple[str, dict[str, str]]]
@@ -71,15 +70,7 @@ def attached(server: str, lines: dict[str, str], home: Path) -> Iterator[Lab]:
     file.touch(mode=0o600)
     file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), "utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        set_all(
-            patch,
-            {
-                "BROKERLAB_RUNTIME": "external",
-                "BROKERLAB_HOME": str(home),
-                "BROKERLAB_BOOTSTRAP_SERVERS": server,
-                "BROKERLAB_CLIENT_PROPERTIES": str(file),
-            },
-        )
+        set_all(patch, external(server, file, home))
         yield brokerlab.start(brokers=1, progress=Progress())
 
 

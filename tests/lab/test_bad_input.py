@@ -10,13 +10,12 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import brokerlab
 import pytest
+from badluck import At, stranger, take
 from brokerlab import cli, control, topology
 from brokerlab.errors import (
     BrokerLabError,
@@ -138,21 +137,6 @@ def test_a_property_that_a_node_refuses_is_told_in_its_words(home: Path) -> None
     works(start())
 
 
-class At(Progress):
-    """Does something when a step begins."""
-
-    def __init__(self, words: str, do: Callable[[], object]) -> None:
-        super().__init__()
-        self._words, self._do = words, do
-
-    def begin(self, text: str) -> None:
-        super().begin(text)
-        if self._words in text:
-            words, self._words = self._words, "\0"
-            assert words
-            self._do()
-
-
 @cluster
 def test_a_node_that_is_killed_at_its_start(home: Path) -> None:
     folder = LabFolder(home)
@@ -172,17 +156,6 @@ def test_a_node_that_is_killed_at_its_start(home: Path) -> None:
 
 
 # -- ports ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def stranger(port: int) -> Iterator[None]:
-    """Let a program listen on a port, unless one does already."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            listener.bind((topology.HOST, port))
-            listener.listen()
-        yield
 
 
 @cluster
@@ -205,9 +178,7 @@ def test_a_port_that_is_taken_during_the_start_moves_the_lab_too(home: Path) -> 
         def steal() -> None:
             state = LabFolder(home).read_state() or {}
             port = next(node["port"] for node in state["nodes"] if node["role"] == "broker")
-            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            thief.bind((topology.HOST, port))
-            thief.listen()
+            take(thief, port)
             taken.append(port)
 
         def soon() -> None:

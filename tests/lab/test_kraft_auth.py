@@ -23,7 +23,15 @@ from brokerlab.records import texts
 from confluent_kafka import Consumer, KafkaException
 from homes import fresh_home
 from stranger import answers_somebody_else
-from witnesses import create_topic, files_with, listening, produce, until, what_processes_show
+from witnesses import (
+    create_topic,
+    files_with,
+    listening,
+    produce,
+    secrets_of,
+    until,
+    what_processes_show,
+)
 
 PORTS = topology.Ports(2181, (9092, 9093, 9094), (9193, 9194, 9195))
 ON_CONTROLLERS = "listener.name.controller."
@@ -140,15 +148,6 @@ def _lab(auth: str, **wanted: int) -> Iterator[Lab]:
             yield lab
             lab.stop()
             until(lambda: not lab.folder.controller_key.exists(), 10, "the key to be gone")
-
-
-def secrets_of(lab: Lab) -> dict[str, str]:
-    """Return what opens the lab: the password, and the first line of the key."""
-    key = lab.folder.controller_key.read_text()
-    return {
-        "password": access.read_client(lab.client_file)["sasl.password"],
-        "key": key.splitlines()[1],
-    }
 
 
 @pytest.mark.cluster

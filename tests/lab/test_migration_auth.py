@@ -24,7 +24,15 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from stranger import answers_somebody_else, broker_answers
-from witnesses import create_topic, files_with, listening, produce, until, what_processes_show
+from witnesses import (
+    create_topic,
+    files_with,
+    listening,
+    produce,
+    secrets_of,
+    until,
+    what_processes_show,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -195,8 +203,7 @@ def test_who_knows_the_password_gets_in_without_zookeeper(old_lab: Any) -> None:
 
 def test_what_opens_it_is_in_files_of_its_owner_and_nowhere_else(old_lab: Any) -> None:
     folder = old_lab.folder.path
-    password = access.read_client(old_lab.client_file)[access.PASSWORD]
-    key = old_lab.folder.controller_key.read_text().splitlines()[1]
+    password, key = secrets_of(old_lab).values()
     assert files_with(password, folder) == {folder / access.CLIENT, folder / access.LOGIN}
     assert files_with(key, folder) == {folder / CONTROLLER_KEY}
     for name in (access.CLIENT, access.LOGIN, CONTROLLER_KEY, CONTROLLER_CLIENT):

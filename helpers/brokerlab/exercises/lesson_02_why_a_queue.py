@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -243,12 +243,20 @@ def _hire(crew: list[Background], lab: Any, topic: str, rounds: int) -> Backgrou
     return crew[-1]
 
 
-def _wait_for_done(worker: Background, wanted: int, work: float) -> None:
-    """Wait for so many lines, or until there comes none for long; `work` is seconds for a photo on a quiet machine."""
+def _wait_for_done(
+    worker: Background,
+    wanted: int,
+    work: float,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
+    """Wait for so many lines, until it is `enough`, or until there comes none for long.
+
+    `work` is seconds for a photo on a quiet machine.
+    """
     seen, deadline = 0, time.monotonic() + FIRST_LINE
     while worker.running and time.monotonic() < deadline:
         lines = _lines(worker)
-        if lines >= wanted:
+        if lines >= wanted or enough():
             return
         if lines > seen:
             seen, deadline = lines, time.monotonic() + QUIET + SLOWER * work
@@ -261,18 +269,22 @@ def _wait_for_a_bad_moment(worker: Background, lab: Any, topic: str) -> None:
     At a moment of its own choice the check would sometimes meet automatic commits just after one, where they look right.
     """
     _wait_for_done(worker, BEFORE_THE_KILL, LONG)
-    deadline = time.monotonic() + SLOWER * LONG * LATEST_KILL
+    if _lines(worker) < BEFORE_THE_KILL:
+        return
     bad = 0
     with closing(Consumer({**lab.client, "group.id": topic, "log_level": 0})) as asking:
-        while worker.running and time.monotonic() < deadline:
+
+        def is_bad() -> bool:
+            nonlocal bad
             # Asked first: whoever commits after the work has printed by then.
             committed, done = _committed(asking, topic), _lines(worker)
             right = committed is None or done - 1 <= committed <= done
             # Once may be a line on its way.
             bad = 0 if right else bad + 1
-            if bad == AGAIN or done >= LATEST_KILL:
-                break
             threading.Event().wait(LOOK)
+            return bad == AGAIN
+
+        _wait_for_done(worker, LATEST_KILL, LONG, is_bad)
     if bad < AGAIN:
         # The next photo's work takes twice as long, or longer.
         threading.Event().wait(LONG / 2)

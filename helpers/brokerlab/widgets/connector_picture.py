@@ -106,11 +106,9 @@ def verdict(seen: Board) -> tuple[str, str]:
     resting = [one for one in seen.moved if one.connector.state == "PAUSED"]
     if resting:
         behind = -(resting[0].difference or 0)
-        waits = (
-            f"{behind:,} {'waits' if behind == 1 else 'wait'}"
-            if behind > 0
-            else "nothing waits yet"
-        )
+        waits = f"{behind:,} wait"
+        if behind < 2:
+            waits = "1 waits" if behind == 1 else "nothing waits yet"
         return "warned", f"{resting[0].connector.name} rests: {waits}."
     for one in seen.moved:
         if (one.difference or 0) > 0:
